@@ -7,7 +7,7 @@ list=$top_srcdir/tests/symbols.txt
 library=$top_builddir/.libs/libstack.so
 [ -e "$library" ] || { echo "no shared library here: skipped"; exit 77; }
 
-exported=$("$NM" -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | LC_ALL=C sort)
+exported=$($NM -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | LC_ALL=C sort)
 
 if [ "${1-}" = --update ]; then
     printf '%s\n' "$exported" >"$list"
