@@ -1,0 +1,16 @@
+/* The transports of this room, for the library's list of layers. */
+#ifndef STK_STACK_TRANSPORTS_H
+#define STK_STACK_TRANSPORTS_H
+
+#include "recipe.h"
+
+extern const struct stk_layer_type stk_layer_tcp;
+extern const struct stk_layer_type stk_layer_udp;
+extern const struct stk_layer_type stk_layer_unix;
+extern const struct stk_layer_type stk_layer_unix_dgram;
+extern const struct stk_layer_type stk_layer_stdio;
+extern const struct stk_layer_type stk_layer_fd;
+extern const struct stk_layer_type stk_layer_fifo;
+extern const struct stk_layer_type stk_layer_process;
+
+#endif

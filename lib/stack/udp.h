@@ -1,0 +1,61 @@
+/*
+ * UDP as the bottom of a port: one socket, batches of datagrams both ways.
+ *
+ * udp.c opens and closes, udp_send.c and udp_recv.c move datagrams.
+ */
+#ifndef STK_STACK_UDP_H
+#define STK_STACK_UDP_H
+
+#include "dgram.h"
+
+#include <sys/uio.h>
+
+enum {
+    STACK_UDP_BATCH = 16,           /* messages that one receive call takes */
+    STACK_UDP_ROUNDS = 4,           /* receive calls in one turn */
+    STACK_UDP_BUFFER_BYTES = 65536, /* one message: a whole run where the kernel coalesces */
+    STACK_UDP_CONTROL_BYTES = 256,
+    STACK_UDP_ERRORS_MAX = 32, /* ICMP reports taken in one turn */
+};
+
+/* Receive buffers: one set per loop, since datagrams are used before the next call. */
+struct stack_udp_arena;
+
+/* What is left of a run that the socket took half of: sent before anything else. */
+struct stack_udp_spill {
+    struct stk_run run;
+    struct stk_addr peer, local;
+    unsigned next;
+    uint8_t data[];
+};
+
+struct stack_udp {
+    struct stk_dgram_layer layer;
+    const struct stk_segment *segment;
+    struct stk_watch watch;
+    struct stk_task report; /* tells above what send() found out */
+    struct stack_udp_arena *arena;
+    struct stack_udp_spill *spill;
+    struct stk_addr peer; /* where runs without an address go; len 0: nowhere */
+    struct stk_addr unreachable;
+    int unreachable_code;
+    int fd;     /* -1: not open */
+    int family; /* of the socket */
+    bool gso;
+    bool blocked; /* send() came back short: `writable` is owed */
+};
+
+/* udp_send.c */
+int stack_udp_send(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+void stack_udp_writable(struct stack_udp *udp);
+
+/* udp_recv.c */
+/* The loop's buffers; they go with the loop. -ENOMEM. */
+int stack_udp_arena_of(struct stk_loop *loop, struct stack_udp_arena **out);
+void stack_udp_readable(struct stack_udp *udp);
+void stack_udp_drain_errors(struct stack_udp *udp);
+
+/* True for what ICMP can report of a peer. */
+bool stack_udp_is_unreachable(int error);
+
+#endif
