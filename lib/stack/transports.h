@@ -4,6 +4,9 @@
 
 #include "recipe.h"
 
+extern const struct stk_layer_type stk_layer_ip4, stk_layer_ip6;
+extern const struct stk_layer_type stk_layer_dns, stk_layer_dns4, stk_layer_dns6;
+extern const struct stk_layer_type stk_layer_memory;
 extern const struct stk_layer_type stk_layer_tcp;
 extern const struct stk_layer_type stk_layer_udp;
 extern const struct stk_layer_type stk_layer_unix;

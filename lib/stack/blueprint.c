@@ -1,0 +1,80 @@
+#include "blueprint.h"
+
+#include <assert.h>
+
+size_t blueprint_layer_size(const struct stk_stream_type *type)
+{
+    assert(type->size >= sizeof(struct stk_layer));
+    return (type->size + 15) & ~(size_t)15;
+}
+
+static int find_bottom(const struct stk_recipe *recipe)
+{
+    for (int i = 0; i < recipe->count; i++)
+        if (recipe->segments[i].type->above == STK_STREAM)
+            return i;
+    return -1;
+}
+
+static int prepare_layer(struct blueprint *b, int index, struct stk_error *error)
+{
+    const struct stk_segment *segment = &b->recipe->segments[index];
+    const struct stk_stream_type *type = segment->type->stream;
+
+    b->layers_size += blueprint_layer_size(type);
+    if (type->prepare == NULL)
+        return 0;
+    return type->prepare(segment, b->listening, &b->shared[index], error);
+}
+
+int blueprint_new(struct stk_recipe *recipe, bool listening, struct blueprint **out,
+                  struct stk_error *error)
+{
+    const int first = find_bottom(recipe);
+
+    if (first < 0 || stk_recipe_shape(recipe) != STK_STREAM)
+        return stk_error_set(error, STK_ESTACK, "recipe", "%s does not end in a stream%s",
+                             stk_recipe_text(recipe),
+                             stk_recipe_shape(recipe) == STK_DATAGRAMS ? ": put ptcp on top" : "");
+    if (listening && recipe->segments[first].type->stream->listen == NULL)
+        return stk_error_set(error, STK_ESTACK, "recipe", "%s can't listen",
+                             recipe->segments[first].type->name);
+
+    struct blueprint *b = stk_alloc_zero(sizeof *b);
+    if (b == NULL)
+        return stk_error_set(error, -ENOMEM, "recipe", "out of memory");
+    b->recipe = stk_recipe_ref(recipe);
+    b->references = 1;
+    b->listening = listening;
+    b->first = first;
+    for (int i = first; i < recipe->count; i++) {
+        const int status = prepare_layer(b, i, error);
+
+        if (status < 0) {
+            blueprint_unref(b);
+            return status;
+        }
+    }
+    *out = b;
+    return 0;
+}
+
+struct blueprint *blueprint_ref(struct blueprint *blueprint)
+{
+    blueprint->references++;
+    return blueprint;
+}
+
+void blueprint_unref(struct blueprint *blueprint)
+{
+    if (--blueprint->references > 0)
+        return;
+    for (int i = blueprint->first; i < blueprint->recipe->count; i++) {
+        const struct stk_stream_type *type = blueprint->recipe->segments[i].type->stream;
+
+        if (blueprint->shared[i] != NULL && type->unprepare != NULL)
+            type->unprepare(blueprint->shared[i]);
+    }
+    stk_recipe_unref(blueprint->recipe);
+    stk_free(blueprint);
+}

@@ -1,0 +1,388 @@
+#include "conn.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Which states may follow which. */
+static const unsigned allowed_next[CONN_STATES] = {
+    [CONN_OPENING] = 1u << CONN_OPEN | 1u << CONN_CLOSING | 1u << CONN_ENDING,
+    [CONN_OPEN] =
+        1u << CONN_OPENING /* a layer was inserted */ | 1u << CONN_CLOSING | 1u << CONN_ENDING,
+    [CONN_CLOSING] = 1u << CONN_ENDING,
+    [CONN_ENDING] = 1u << CONN_CLOSED,
+};
+
+void conn_move(struct stk_conn *conn, enum conn_state next)
+{
+    assert(allowed_next[conn->state] & 1u << next);
+    conn->state = next;
+}
+
+/* --- Birth ------------------------------------------------------------------------------------ */
+
+static void layer_timer(struct stk_timer *timer)
+{
+    struct stk_layer *layer = STK_CONTAINER(timer, struct stk_layer, timer);
+
+    if (conn_is_live(layer->conn) && layer->type->on_timer != NULL)
+        layer->type->on_timer(layer);
+}
+
+int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
+                   const struct stk_segment *segment, void *shared)
+{
+    layer->type = segment->type->stream;
+    layer->segment = segment;
+    layer->conn = conn;
+    layer->shared = shared;
+    layer->below = conn->top;
+    stk_timer_init(&layer->timer, conn->loop, layer_timer);
+    if (conn->top != NULL)
+        conn->top->above = layer;
+    else
+        conn->bottom = layer;
+    conn->top = layer;
+    return layer->type->init != NULL ? layer->type->init(layer) : 0;
+}
+
+static int add_layers(struct stk_conn *conn)
+{
+    const struct blueprint *b = conn->blueprint;
+    uint8_t *at = (uint8_t *)conn + ((sizeof *conn + 15) & ~(size_t)15);
+
+    for (int i = b->first; i < b->recipe->count; i++) {
+        const struct stk_segment *segment = &b->recipe->segments[i];
+        const int status = conn_add_layer(conn, (struct stk_layer *)at, segment, b->shared[i]);
+
+        if (status < 0)
+            return status;
+        at += blueprint_layer_size(segment->type->stream);
+    }
+    return 0;
+}
+
+static bool makes_progress(struct stk_conn *conn)
+{
+    uint64_t unsent = 0;
+
+    stk_conn_query(conn, STK_QUERY_UNSENT, &unsent, sizeof unsent);
+    unsent += stk_fifo_len(&conn->unwritten);
+    const bool moved = unsent < conn->unsent_at_deadline;
+    conn->unsent_at_deadline = unsent;
+    return moved;
+}
+
+static void closing_deadline(struct stk_conn *conn)
+{
+    if (!conn->delivered && makes_progress(conn)) {
+        stk_timer_in(&conn->deadline, conn->close_timeout_us);
+        return;
+    }
+    if (!conn->delivered)
+        conn_set_error(conn, -ETIMEDOUT, "conn", "the peer took nothing more while closing");
+    layer_abort(conn->top);
+    conn_end(conn);
+}
+
+static void deadline_passed(struct stk_timer *timer)
+{
+    struct stk_conn *conn = STK_CONTAINER(timer, struct stk_conn, deadline);
+
+    if (conn->state == CONN_CLOSING) {
+        closing_deadline(conn);
+    } else if (conn->state == CONN_OPENING) {
+        const struct stk_layer *layer = conn->bottom;
+        char text[128];
+
+        while (layer->ready && layer->above != NULL)
+            layer = layer->above;
+        snprintf(text, sizeof text,
+                 "no answer within %.3g s: check that the peer is up and reachable",
+                 (double)conn->open_timeout_us / 1e6);
+        conn_set_error(conn, -ETIMEDOUT, layer->segment->type->name, text);
+        layer_abort(conn->top);
+        conn_end(conn);
+    }
+}
+
+int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
+             const struct stk_protocol *protocol, void *user, struct stk_conn **out,
+             struct stk_error *error)
+{
+    const size_t head = (sizeof(struct stk_conn) + 15) & ~(size_t)15;
+    struct stk_conn *conn = stk_alloc_zero(head + blueprint->layers_size);
+
+    if (conn == NULL)
+        return stk_error_set(error, -ENOMEM, "conn", "out of memory");
+    conn->loop = loop;
+    conn->blueprint = blueprint_ref(blueprint);
+    conn->protocol = protocol;
+    conn->user = user;
+    conn->listening = blueprint->listening;
+    conn->open_timeout_us = STK_CONNECT_TIMEOUT_US;
+    conn->close_timeout_us = STK_CLOSE_TIMEOUT_US;
+    conn->write_low = STK_WRITE_LOW_DEFAULT;
+    stk_list_init(&conn->listener_node);
+    stk_task_init(&conn->task, loop, conn_turn);
+    stk_timer_init(&conn->deadline, loop, deadline_passed);
+    stk_fifo_init(&conn->unused, STK_UNUSED_MAX);
+    stk_fifo_init(&conn->unwritten, STK_WRITE_HIGH_DEFAULT);
+
+    const int status = add_layers(conn);
+    if (status < 0) {
+        if (conn->error.code != 0 && error != NULL)
+            *error = conn->error;
+        else
+            stk_error_set(error, status, "conn", "%s", stk_strerror(status));
+        conn_free(conn);
+        return status;
+    }
+    *out = conn;
+    return 0;
+}
+
+void conn_start(struct stk_conn *conn)
+{
+    stk_timer_in(&conn->deadline, conn->open_timeout_us);
+    conn_schedule(conn);
+}
+
+/* --- States --------------------------------------------------------------------------------------
+ */
+
+void conn_set_error(struct stk_conn *conn, int code, const char *layer, const char *text)
+{
+    assert(code < 0);
+    if (conn->error.code == 0)
+        stk_error_set(&conn->error, code, layer, "%s", text);
+}
+
+void conn_became_ready(struct stk_conn *conn)
+{
+    if (conn->state == CONN_CLOSING) {
+        conn->readable = true;
+        conn_flush(conn);
+        return;
+    }
+    assert(conn->state == CONN_OPENING);
+    conn_move(conn, CONN_OPEN);
+    stk_timer_stop(&conn->deadline);
+    conn->readable = true;
+    if (conn->protocol->opened != NULL)
+        conn->protocol->opened(conn);
+    if (conn_is_live(conn))
+        conn_flush(conn);
+}
+
+void conn_end(struct stk_conn *conn)
+{
+    if (!conn_is_live(conn))
+        return;
+    conn_move(conn, CONN_ENDING);
+    stk_timer_stop(&conn->deadline);
+    conn_schedule(conn);
+}
+
+/* Both directions are done: nothing is left to say. */
+void conn_check_finished(struct stk_conn *conn)
+{
+    if (conn->state != CONN_OPEN && conn->state != CONN_CLOSING)
+        return;
+    if (conn->delivered && conn->peer_finished &&
+        (conn->finished_told || conn->state == CONN_CLOSING))
+        conn_end(conn);
+}
+
+void conn_free(struct stk_conn *conn)
+{
+    for (struct stk_layer *layer = conn->top, *below; layer != NULL; layer = below) {
+        below = layer->below;
+        stk_timer_stop(&layer->timer);
+        if (layer->type->destroy != NULL)
+            layer->type->destroy(layer);
+        if (layer->own_block)
+            stk_free(layer);
+    }
+    stk_timer_stop(&conn->deadline);
+    stk_task_stop(&conn->task);
+    stk_list_remove(&conn->listener_node);
+    stk_fifo_free(&conn->unused);
+    stk_fifo_free(&conn->unwritten);
+    stk_recipe_unref(conn->insertion.fragment);
+    while (conn->inserted != NULL) {
+        struct blueprint *next = conn->inserted->next;
+
+        blueprint_unref(conn->inserted);
+        conn->inserted = next;
+    }
+    blueprint_unref(conn->blueprint);
+    stk_free(conn);
+}
+
+/* --- The public face
+ * ------------------------------------------------------------------------------- */
+
+int stk_connect_recipe(struct stk_loop *loop, struct stk_recipe *recipe,
+                       const struct stk_protocol *protocol, void *user, struct stk_conn **out,
+                       struct stk_error *error)
+{
+    struct blueprint *blueprint;
+    struct stk_conn *conn;
+    int status = blueprint_new(recipe, false, &blueprint, error);
+
+    if (status < 0)
+        return status;
+    status = conn_new(loop, blueprint, protocol, user, &conn, error);
+    blueprint_unref(blueprint);
+    if (status < 0)
+        return status;
+    conn_start(conn);
+    if (out != NULL)
+        *out = conn;
+    return 0;
+}
+
+int stk_connect(struct stk_loop *loop, const char *address, const struct stk_protocol *protocol,
+                void *user, struct stk_conn **out, struct stk_error *error)
+{
+    struct stk_recipe *recipe;
+    int status = stk_recipe_parse(address, &recipe, error);
+
+    if (status < 0)
+        return status;
+    status = stk_connect_recipe(loop, recipe, protocol, user, out, error);
+    stk_recipe_unref(recipe);
+    return status;
+}
+
+int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *protocol, void *user,
+                          struct stk_conn **out, struct stk_error *error)
+{
+    struct stk_conn *sibling;
+
+    const bool server_side = conn->listening && conn->bottom->above != NULL;
+
+    /* The layers above the bottom of an accepted connection are prepared for the other role. */
+    if (!conn_is_live(conn) || conn->bottom->type->sibling == NULL || server_side)
+        return stk_error_set(error, -ENOTSUP, conn->bottom->segment->type->name,
+                             "a further connection can't be opened beside this one");
+    int status = conn_new(conn->loop, conn->blueprint, protocol, user, &sibling, error);
+    if (status < 0)
+        return status;
+    sibling->listening = false;
+    status = conn->bottom->type->sibling(sibling->bottom, conn->bottom);
+    if (status < 0) {
+        if (error != NULL)
+            *error = sibling->error;
+        conn_free(sibling);
+        return status;
+    }
+    conn_start(sibling);
+    *out = sibling;
+    return 0;
+}
+
+void stk_conn_close(struct stk_conn *conn)
+{
+    if (conn->state != CONN_OPENING && conn->state != CONN_OPEN)
+        return;
+    conn_move(conn, CONN_CLOSING);
+    conn->paused = false;
+    makes_progress(conn);
+    stk_timer_in(&conn->deadline, conn->close_timeout_us);
+    stk_conn_finish(conn);
+    conn_check_finished(conn);
+    conn_schedule(conn);
+}
+
+void stk_conn_abort(struct stk_conn *conn)
+{
+    stk_conn_fail(conn, -ECONNABORTED, "conn", "this side aborted the connection");
+}
+
+void stk_conn_fail(struct stk_conn *conn, int code, const char *layer, const char *format, ...)
+{
+    char text[STK_ERROR_TEXT_MAX];
+    va_list arguments;
+
+    if (!conn_is_live(conn))
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    conn_set_error(conn, code, layer, text);
+    layer_abort(conn->top);
+    conn_end(conn);
+}
+
+void *stk_conn_user(const struct stk_conn *conn) { return conn->user; }
+void stk_conn_set_user(struct stk_conn *conn, void *user) { conn->user = user; }
+
+void stk_conn_set_protocol(struct stk_conn *conn, const struct stk_protocol *protocol, void *user)
+{
+    conn->protocol = protocol;
+    conn->user = user;
+    conn->again = true;
+    conn_schedule(conn);
+}
+
+struct stk_loop *stk_conn_loop(const struct stk_conn *conn) { return conn->loop; }
+struct stk_listener *stk_conn_listener(const struct stk_conn *conn) { return conn->listener; }
+bool stk_conn_is_open(const struct stk_conn *conn) { return conn->state == CONN_OPEN; }
+
+void stk_conn_set_close_timeout(struct stk_conn *conn, uint64_t timeout_us)
+{
+    conn->close_timeout_us = timeout_us;
+    if (conn->state == CONN_CLOSING)
+        stk_timer_in(&conn->deadline, timeout_us);
+}
+
+void stk_conn_set_connect_timeout(struct stk_conn *conn, uint64_t timeout_us)
+{
+    conn->open_timeout_us = timeout_us;
+    if (conn->state == CONN_OPENING)
+        stk_timer_in(&conn->deadline, timeout_us);
+}
+
+int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len)
+{
+    return layer_query(conn->top, key, out, len);
+}
+
+const struct stk_error *stk_conn_error(const struct stk_conn *conn)
+{
+    return conn->error.code != 0 ? &conn->error : NULL;
+}
+
+const char *stk_conn_describe(struct stk_conn *conn, char *text, size_t size)
+{
+    const struct stk_recipe *recipe = conn->blueprint->recipe;
+    struct stk_addr peer;
+    char ip[STK_ADDR_TEXT_MAX];
+    size_t len = 0;
+    int from = 0;
+
+    text[0] = '\0';
+    /* Names become the address that was reached. */
+    if (recipe->segments[0].type->above == STK_HOST && recipe->count > 1 &&
+        stk_conn_query(conn, STK_QUERY_PEER_ADDR, &peer, sizeof peer) == 0 &&
+        peer.any.sa_family != AF_UNIX) {
+        len = (size_t)snprintf(text, size, "%s/%s/%u", stk_addr_format_ip(&peer, ip),
+                               recipe->segments[1].type->name, stk_addr_port(&peer));
+        from = 2;
+    }
+    for (int i = from; i < recipe->count && len < size; i++) {
+        const struct stk_segment *segment = &recipe->segments[i];
+        char value[512];
+
+        len += (size_t)snprintf(text + len, size - len, "/%s", segment->type->name);
+        if (segment->value != NULL && len < size)
+            len += (size_t)snprintf(text + len, size - len, "/%s",
+                                    stk_percent_encode(segment->value, value, sizeof value));
+    }
+    for (const struct stk_layer *l = conn->bottom; l != NULL && len < size; l = l->above)
+        if (l->own_block)
+            len += (size_t)snprintf(text + len, size - len, "/%s", l->segment->type->name);
+    return text;
+}

@@ -1,0 +1,174 @@
+/*
+ * The datagram half of the layer contract.
+ *
+ * A port is one datagram stack: a socket (or a simulated one) and the datagram layers on it, for
+ * example udp and seal. Many connections share a port. Datagrams go down by send(), come up by
+ * input(), in runs: equal-size datagrams for or from one address, kept together so that
+ * segmentation offload, batch encryption and batch acknowledgement survive every layer.
+ *
+ * A datagram is used now or dropped: nothing here queues without a bound, and whoever needs
+ * reliability builds it above (PTCP).
+ */
+#ifndef STK_STACK_DGRAM_H
+#define STK_STACK_DGRAM_H
+
+#include "reactor.h"
+
+struct stk_segment;
+struct stk_port;
+struct stk_dgram_layer;
+
+enum {
+    STK_DGRAM_MAX = 65507,     /* bytes of one UDP/IPv4 datagram */
+    STK_RUN_COUNT_MAX = 64,    /* datagrams in one run */
+    STK_RUN_BYTES_MAX = 65507, /* bytes in one run of more than one datagram */
+};
+
+/* RFC 3168 code points. */
+enum stk_ecn { STK_ECN_NOT = 0, STK_ECN_ECT1 = 1, STK_ECN_ECT0 = 2, STK_ECN_CE = 3 };
+
+/*
+ * A run of datagrams for one destination. Datagram i is at data + i * stride. All have `size`
+ * bytes but the last, which has `last_size` (<= size). For sending, head/tail bytes of room lie
+ * before and behind *each* datagram (so stride >= head + size + tail where count > 1), and layers
+ * below may write there and encrypt the datagrams in place: the bytes are spent by the call. A
+ * layer that adds a header and a tag moves `data` back and grows `size`; at the bottom the
+ * datagrams are contiguous when the room was used up exactly. Memory is the caller's and valid
+ * during the call only.
+ */
+struct stk_run {
+    uint8_t *data;
+    uint32_t stride;
+    uint16_t size;
+    uint16_t last_size;
+    uint16_t count;
+    uint8_t ecn;          /* enum stk_ecn; on input that of the whole run */
+    uint8_t probe;        /* a path probe: set Don't Fragment, and losing it for size is no error */
+    uint64_t association; /* 0: none; else the sealed association that carried or shall carry it */
+    const struct stk_addr *peer;  /* where to, or from; may be NULL when an association is set */
+    const struct stk_addr *local; /* which local address; NULL: the kernel's choice */
+    uint64_t time_us; /* on input, when it arrived; for sending, not before this (0: now) */
+};
+
+static inline uint8_t *stk_run_at(const struct stk_run *run, unsigned i)
+{
+    return run->data + (size_t)i * run->stride;
+}
+
+static inline uint16_t stk_run_size(const struct stk_run *run, unsigned i)
+{
+    return i + 1 == run->count ? run->last_size : run->size;
+}
+
+static inline size_t stk_run_bytes(const struct stk_run *run)
+{
+    return (size_t)(run->count - 1) * run->size + run->last_size;
+}
+
+enum stk_association_event {
+    STK_ASSOCIATION_READY,  /* authenticated: anything may be sent */
+    STK_ASSOCIATION_FAILED, /* it will never be ready, or is gone; the error says why */
+    STK_ASSOCIATION_MOVED,  /* the peer's address changed and was validated: a new path */
+};
+
+/* Who sits on top of a port, and what it is told. Input is called inside the loop's turn, never
+ * inside send(). */
+struct stk_port_user {
+    void (*input)(void *user, const struct stk_run *runs, int count);
+    void (*writable)(void *user); /* after send() came back short */
+    void (*association)(void *user, uint64_t association, enum stk_association_event event,
+                        const struct stk_error *error);
+    /* The socket said that this peer can't be reached (ICMP); advice only, anyone can forge it. */
+    void (*unreachable)(void *user, const struct stk_addr *peer, int code);
+    void (*failed)(void *user, const struct stk_error *error); /* the port is dead */
+};
+
+struct stk_dgram_type {
+    const char *name;
+    size_t size;         /* of the layer's struct, which starts with struct stk_dgram_layer */
+    uint16_t head, tail; /* bytes it adds to each datagram */
+    /* Reads its own options. 0 or an error set with stk_dgram_fail(). The struct is zeroed. */
+    int (*init)(struct stk_dgram_layer *layer, const struct stk_segment *segment);
+    /* Opens: binds the socket. Bottom layers only; called once all layers are initialised. */
+    int (*open)(struct stk_dgram_layer *layer);
+    /*
+     * Returns how many runs were taken; the rest were not touched, and `writable` follows once. A
+     * run is taken whole or not at all. Runs that can't be sent for good are dropped and count as
+     * taken.
+     */
+    int (*send)(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+    /* From below. NULL: passed up as it is. May change the bytes in place. */
+    void (*input)(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+    void (*writable)(struct stk_dgram_layer *layer);
+    void (*unreachable)(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code);
+    /* A keyed relation to the peer at `peer` (segment options say which key). 0 and the id, or an
+     * error. */
+    int (*associate)(struct stk_dgram_layer *layer, const struct stk_addr *peer,
+                     uint64_t *association);
+    /* The user above needs it no more / again; unused associations end by themselves. */
+    void (*release)(struct stk_dgram_layer *layer, uint64_t association);
+    void (*retain)(struct stk_dgram_layer *layer, uint64_t association);
+    void (*on_timer)(struct stk_dgram_layer *layer);
+    /* As in stk_layer: 0, or -ENOENT to let the layer below answer. `association` may be 0. */
+    int (*query)(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
+                 size_t len);
+    void (*destroy)(struct stk_dgram_layer *layer);
+};
+
+struct stk_dgram_layer {
+    const struct stk_dgram_type *type;
+    struct stk_port *port;
+    struct stk_dgram_layer *below, *above; /* NULL at the ends */
+    struct stk_timer timer;
+};
+
+/* --- For layers ---------------------------------------------------------------------------- */
+
+/* Down to the layer below; at most once per call of its own. */
+int stk_dgram_send_below(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+/* Up to the layer above or the user. */
+void stk_dgram_input_above(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+void stk_dgram_writable_above(struct stk_dgram_layer *layer);
+void stk_dgram_unreachable_above(struct stk_dgram_layer *layer, const struct stk_addr *peer,
+                                 int code);
+void stk_dgram_association_above(struct stk_dgram_layer *layer, uint64_t association,
+                                 enum stk_association_event event, const struct stk_error *error);
+/* Sets the port's first error; the user is told from the loop. Returns `code`. */
+int stk_dgram_fail(struct stk_dgram_layer *layer, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void stk_dgram_set_timer(struct stk_dgram_layer *layer, uint64_t due_us); /* 0 stops it */
+struct stk_loop *stk_dgram_loop(const struct stk_dgram_layer *layer);
+/* True where the port was opened to listen: the bottom layer binds its segment's address. */
+bool stk_dgram_is_listening(const struct stk_dgram_layer *layer);
+
+/* --- For users ------------------------------------------------------------------------------ */
+
+struct stk_recipe;
+
+/*
+ * Opens the datagram segments of a recipe. `listening`: the address is the one to bind; otherwise
+ * it is the peer's, and the port binds any. One reference is the caller's.
+ */
+int stk_port_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool listening,
+                  struct stk_port **out, struct stk_error *error);
+struct stk_port *stk_port_ref(struct stk_port *port);
+void stk_port_unref(struct stk_port *port); /* the last one closes, at the end of the turn */
+void stk_port_set_user(struct stk_port *port, const struct stk_port_user *type, void *user);
+void *stk_port_user(const struct stk_port *port);
+struct stk_loop *stk_port_loop(const struct stk_port *port);
+/* Bytes that all layers add before and behind each datagram. */
+uint16_t stk_port_head(const struct stk_port *port);
+uint16_t stk_port_tail(const struct stk_port *port);
+/* The largest datagram the socket takes, less what the layers add. */
+uint16_t stk_port_max_size(const struct stk_port *port);
+
+int stk_port_send(struct stk_port *port, struct stk_run *runs, int count);
+/* True where some layer authenticates peers: datagrams then carry associations. */
+bool stk_port_is_sealed(const struct stk_port *port);
+int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint64_t *association);
+void stk_port_retain(struct stk_port *port, uint64_t association);
+void stk_port_release(struct stk_port *port, uint64_t association);
+int stk_port_query(struct stk_port *port, int key, uint64_t association, void *out, size_t len);
+int stk_port_local(const struct stk_port *port, struct stk_addr *local);
+
+#endif

@@ -1,0 +1,198 @@
+#include "conn.h"
+
+#include <assert.h>
+
+/* One piece of memory a loop, not a connection, takes what is read and used at once. */
+enum { SCRATCH_BYTES = 128 * 1024, SLICES = 16 };
+
+static const char scratch_key;
+
+static uint8_t *scratch_of(struct stk_loop *loop)
+{
+    uint8_t *scratch = stk_loop_data(loop, &scratch_key);
+
+    if (scratch != NULL)
+        return scratch;
+    scratch = stk_alloc(SCRATCH_BYTES);
+    if (scratch != NULL && stk_loop_set_data(loop, &scratch_key, scratch, stk_free) < 0) {
+        stk_free(scratch);
+        return NULL;
+    }
+    return scratch;
+}
+
+static bool wants_bytes(const struct stk_conn *conn)
+{
+    return conn->state == CONN_CLOSING || (conn->state == CONN_OPEN && !conn->paused);
+}
+
+static size_t give(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    conn->in_received = true;
+    const size_t used = conn->protocol->received(conn, data, len);
+    conn->in_received = false;
+    assert(used <= len);
+    return used;
+}
+
+static bool out_of_memory(struct stk_conn *conn)
+{
+    stk_conn_fail(conn, -ENOMEM, "conn", "out of memory for unused bytes");
+    return false;
+}
+
+/* Puts bytes behind the unused ones and offers all. */
+static bool offer_unused(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    if (len > 0 && stk_fifo_put(&conn->unused, data, len) != (long)len) {
+        if (stk_fifo_room(&conn->unused) < len)
+            stk_conn_fail(conn, STK_ELIMIT, "conn",
+                          "the protocol left %zu bytes unused: no message may be longer",
+                          stk_fifo_len(&conn->unused));
+        else
+            out_of_memory(conn);
+        return false;
+    }
+    const size_t used = give(conn, stk_fifo_data(&conn->unused), stk_fifo_len(&conn->unused));
+    stk_fifo_consume(&conn->unused, used);
+    return true;
+}
+
+/* Hands bytes to the protocol and keeps what it leaves. */
+static bool offer(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    bool kept = true;
+
+    if (conn->state == CONN_CLOSING || conn->protocol->received == NULL)
+        return true; /* thrown away */
+    if (stk_fifo_len(&conn->unused) > 0) {
+        kept = offer_unused(conn, data, len);
+    } else {
+        const size_t used = give(conn, data, len);
+
+        if (used < len &&
+            stk_fifo_put(&conn->unused, data + used, len - used) != (long)(len - used))
+            kept = out_of_memory(conn);
+    }
+    if (kept && conn->insertion.fragment != NULL)
+        conn_insert_pending(conn);
+    return kept && conn_is_live(conn);
+}
+
+/* --- Two ways to get at bytes
+ * --------------------------------------------------------------------------- */
+
+static long read_slices(struct stk_conn *conn, struct stk_layer *top)
+{
+    struct iovec slices[SLICES];
+    const int count = top->type->peek(top, slices, SLICES);
+    size_t taken = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct stk_layer *was_top = conn->top;
+
+        taken += slices[i].iov_len;
+        if (!offer(conn, slices[i].iov_base, slices[i].iov_len) || !wants_bytes(conn) ||
+            conn->top != was_top)
+            break;
+    }
+    if (taken > 0 && conn_is_live(conn))
+        top->type->consume(top, taken);
+    return count > 0 ? (long)taken : count;
+}
+
+static long read_copies(struct stk_conn *conn, size_t budget)
+{
+    uint8_t *scratch = scratch_of(conn->loop);
+    size_t want = budget < SCRATCH_BYTES ? budget : SCRATCH_BYTES;
+
+    if (scratch == NULL) {
+        out_of_memory(conn);
+        return -ENOMEM;
+    }
+    /* What comes behind unused bytes must fit behind them. */
+    if (stk_fifo_len(&conn->unused) > 0 && stk_fifo_room(&conn->unused) < want)
+        want = stk_fifo_room(&conn->unused) > 0 ? stk_fifo_room(&conn->unused) : 1;
+    const struct iovec iov = {scratch, want};
+    const long got = layer_recv(conn->top, &iov, 1);
+    if (got > 0)
+        offer(conn, scratch, (size_t)got);
+    return got;
+}
+
+static long read_some(struct stk_conn *conn, size_t budget)
+{
+    struct stk_layer *top = conn->top;
+
+    while (top->type->peek == NULL && top->type->recv == NULL)
+        top = top->below;
+    return top->type->peek != NULL ? read_slices(conn, top) : read_copies(conn, budget);
+}
+
+/* --- The end of reading
+ * ---------------------------------------------------------------------------------- */
+
+static void tell_finished(struct stk_conn *conn)
+{
+    if (conn->finished_told || conn->state != CONN_OPEN)
+        return;
+    conn->finished_told = true;
+    if (conn->protocol->finished != NULL)
+        conn->protocol->finished(conn);
+    else
+        stk_conn_close(conn);
+}
+
+static void stopped(struct stk_conn *conn, long status)
+{
+    conn->readable = false;
+    if (status == 0) {
+        conn->peer_finished = true;
+        tell_finished(conn);
+    } else if (status != STK_AGAIN && conn_is_live(conn)) {
+        conn_set_error(conn, (int)status, "conn", stk_strerror((int)status));
+        layer_abort(conn->top);
+        conn_end(conn);
+    }
+}
+
+void conn_read(struct stk_conn *conn)
+{
+    size_t budget = STK_TURN_BYTES_MAX;
+
+    if (conn->again && wants_bytes(conn) && conn->state == CONN_OPEN) {
+        conn->again = false;
+        if (stk_fifo_len(&conn->unused) > 0 && !offer(conn, NULL, 0))
+            return;
+    }
+    while (conn->readable && wants_bytes(conn) && budget > 0) {
+        const long got = read_some(conn, budget);
+
+        if (!conn_is_live(conn))
+            return;
+        if (got <= 0) {
+            stopped(conn, got);
+            return;
+        }
+        budget -= (size_t)got < budget ? (size_t)got : budget;
+    }
+    if (conn->readable && wants_bytes(conn))
+        conn_schedule(conn);
+}
+
+void stk_conn_pause(struct stk_conn *conn) { conn->paused = true; }
+
+void stk_conn_resume(struct stk_conn *conn)
+{
+    if (!conn->paused)
+        return;
+    conn->paused = false;
+    conn->again = true;
+    conn_schedule(conn);
+}
+
+void stk_conn_again(struct stk_conn *conn)
+{
+    conn->again = true;
+    conn_schedule(conn);
+}
