@@ -110,6 +110,18 @@ void stk_layer_raise(struct stk_layer *layer, unsigned events)
     conn_schedule(layer->conn);
 }
 
+int stk_layer_set_error(struct stk_layer *layer, int code, const char *format, ...)
+{
+    char text[STK_ERROR_TEXT_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    conn_set_error(layer->conn, code, layer->segment->type->name, text);
+    return code;
+}
+
 int stk_layer_fail(struct stk_layer *layer, int code, const char *format, ...)
 {
     char text[STK_ERROR_TEXT_MAX];

@@ -140,6 +140,9 @@ void stk_layer_raise(struct stk_layer *layer, unsigned events);
 /* Sets the connection's error if it is the first, raises ERROR and returns `code`. */
 int stk_layer_fail(struct stk_layer *layer, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same without raising ERROR: the layer says goodbye to its peer first, and raises it soon. */
+int stk_layer_set_error(struct stk_layer *layer, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The code of the sticky error, 0 if there is none. */
 int stk_layer_error(const struct stk_layer *layer);
 
