@@ -1,0 +1,399 @@
+#include "seal_state.h"
+
+#include "layer.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- Identity and options ----------------------------------------------------------------------
+ */
+
+static const char identity_key; /* its address names the loop's default identity */
+
+int stk_seal_set_identity(struct stk_loop *loop, const struct stk_key_pair *pair)
+{
+    return stk_loop_set_data(loop, &identity_key, (void *)(uintptr_t)pair, NULL);
+}
+
+static int choose_identity(struct seal_port *port, const char *path)
+{
+    struct stk_dgram_layer *layer = &port->layer;
+    const struct stk_key_pair *shared = stk_loop_data(stk_dgram_loop(layer), &identity_key);
+    struct stk_error error = {0};
+    uint8_t seed[32];
+
+    if (path) {
+        const int code = stk_identity_load(path, false, &port->identity, &error);
+        return code ? stk_dgram_fail(layer, code, "%s", error.text) : 0;
+    }
+    if (shared) {
+        port->identity = *shared;
+        return 0;
+    }
+    if (stk_dgram_is_listening(layer))
+        return stk_dgram_fail(layer, STK_ESYNTAX,
+                              "a listener needs a key that peers can know: say "
+                              "seal,identity=FILE, or set one with stk_seal_set_identity()");
+    stk_loop_random(stk_dgram_loop(layer), seed, sizeof(seed));
+    stk_key_pair_from_seed(&port->identity, seed);
+    sodium_memzero(seed, sizeof(seed));
+    return 0;
+}
+
+static void derive_static(struct seal_port *port)
+{
+    uint8_t secret[crypto_sign_SECRETKEYBYTES], public_key[STK_KEY_BYTES];
+
+    crypto_sign_seed_keypair(public_key, secret, port->identity.seed);
+    crypto_sign_ed25519_sk_to_curve25519(port->local_static.secret, secret);
+    crypto_scalarmult_base(port->local_static.public_key, port->local_static.secret);
+    sodium_memzero(secret, sizeof(secret));
+    seal_mac_keys_of(&port->macs, port->local_static.public_key);
+}
+
+static int read_peer(struct seal_port *port, const char *text)
+{
+    struct stk_error error = {0};
+
+    if (!text) {
+        if (stk_dgram_is_listening(&port->layer))
+            return 0;
+        return stk_dgram_fail(&port->layer, STK_ESYNTAX,
+                              "seal does not know whom to expect: say seal,peer=KEY");
+    }
+    const int code = stk_key_parse(port->peer_key, text, &error);
+    if (code)
+        return stk_dgram_fail(&port->layer, code, "peer=: %s", error.text);
+    port->has_peer = true;
+    return 0;
+}
+
+static int read_allowed_key(struct seal_port *port, const char *text, size_t len)
+{
+    struct stk_error error = {0};
+    uint8_t key[STK_KEY_BYTES];
+    char one[128];
+
+    snprintf(one, sizeof(one), "%.*s", (int)(len < sizeof(one) ? len : sizeof(one) - 1), text);
+    const int code = stk_key_parse(key, one, &error);
+    if (code)
+        return stk_dgram_fail(&port->layer, code, "allow=, key %u: %s", port->allowed_count + 1,
+                              error.text);
+    if (crypto_sign_ed25519_pk_to_curve25519(port->allowed[port->allowed_count], key))
+        return stk_dgram_fail(&port->layer, STK_ESYNTAX, "allow=, key %u is a weak key",
+                              port->allowed_count + 1);
+    port->allowed_count++;
+    return 0;
+}
+
+/* KEY+KEY+… */
+static int read_allowed(struct seal_port *port, const char *text)
+{
+    if (!text)
+        return 0;
+    port->allowed = stk_alloc_zero(SEAL_ALLOWED_MAX * sizeof(*port->allowed));
+    if (!port->allowed)
+        return stk_dgram_fail(&port->layer, -ENOMEM, "no memory for the allowed keys");
+    for (const char *at = text;; at++) {
+        const size_t len = strcspn(at, "+");
+        if (port->allowed_count == SEAL_ALLOWED_MAX)
+            return stk_dgram_fail(&port->layer, STK_ELIMIT, "allow= takes at most %d keys",
+                                  SEAL_ALLOWED_MAX);
+        const int code = read_allowed_key(port, at, len);
+        if (code)
+            return code;
+        at += len;
+        if (!*at)
+            return 0;
+    }
+}
+
+static void read_numbers(struct seal_port *port, const struct stk_segment *segment)
+{
+    port->timeout_us = stk_segment_number(segment, "handshake-timeout", SEAL_TIMEOUT_US);
+    port->keepalive_us = stk_segment_number(segment, "keepalive", 0);
+    port->load = (uint32_t)stk_segment_number(segment, "load", SEAL_LOAD_DEFAULT);
+    port->slot_limit =
+        (uint32_t)stk_segment_number(segment, "associations", SEAL_ASSOCIATIONS_DEFAULT);
+    port->offer = seal_aead_offer();
+    if (!stk_segment_flag(segment, "aes", true))
+        port->offer &= ~(unsigned)SEAL_AES_256_GCM;
+}
+
+static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment)
+{
+    struct seal_port *port = seal_port_of(layer);
+
+    for (int i = 0; i < SEAL_BUCKETS; i++)
+        stk_list_init(&port->buckets[i]);
+    if (sodium_init() < 0)
+        return stk_dgram_fail(layer, -EIO, "libsodium does not start");
+    stk_loop_random(stk_dgram_loop(layer), &port->hash_seed, sizeof(port->hash_seed));
+    read_numbers(port, segment);
+    int code = choose_identity(port, stk_segment_text(segment, "identity", NULL));
+    if (!code)
+        code = read_peer(port, stk_segment_text(segment, "peer", NULL));
+    if (!code)
+        code = read_allowed(port, stk_segment_text(segment, "allow", NULL));
+    if (!code)
+        derive_static(port);
+    return code;
+}
+
+static void destroy(struct stk_dgram_layer *layer)
+{
+    struct seal_port *port = seal_port_of(layer);
+
+    for (uint32_t i = 0; i < port->slot_count; i++) {
+        struct seal_association *a = port->slots[i];
+        if (a && !a->freed && a->state == SEAL_READY)
+            seal_send_control(a, seal_path_active(a), SEAL_CLOSE, NULL, 0);
+        if (a)
+            seal_association_free(a);
+    }
+    stk_free(port->slots);
+    stk_free(port->allowed);
+    if (port->limiter)
+        sodium_memzero(port->limiter, sizeof(*port->limiter));
+    stk_free(port->limiter);
+    stk_free(port->stamps);
+    stk_key_pair_wipe(&port->identity);
+    sodium_memzero(&port->local_static, sizeof(port->local_static));
+    sodium_memzero(&port->jar, sizeof(port->jar));
+    sodium_memzero(&port->macs, sizeof(port->macs));
+}
+
+/* --- Datagrams -----------------------------------------------------------------------------------
+ */
+
+static int send_down(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
+{
+    struct seal_port *port = seal_port_of(layer);
+    int sent = 0;
+
+    while (sent < count) {
+        const int part = count - sent < SEAL_SEND_RUNS ? count - sent : SEAL_SEND_RUNS;
+        const int taken = seal_data_send(port, runs + sent, part);
+        sent += taken;
+        if (taken < part)
+            break;
+    }
+    return sent;
+}
+
+/* Packets from `from` on that share type, receiver index and a sane length. */
+static unsigned count_alike(const struct stk_run *run, unsigned from, int type)
+{
+    const uint8_t *first = stk_run_at(run, from);
+    unsigned to = from + 1;
+
+    while (to < run->count &&
+           seal_message_type(stk_run_at(run, to), stk_run_size(run, to)) == type &&
+           !memcmp(stk_run_at(run, to) + 4, first + 4, 4))
+        to++;
+    return to - from;
+}
+
+static void take_handshake(struct seal_port *port, const struct stk_run *run, unsigned at, int type)
+{
+    uint8_t *packet = stk_run_at(run, at);
+    const size_t len = stk_run_size(run, at);
+
+    seal_flush_up(port);
+    if (!run->peer || type == 0)
+        port->stats.malformed++;
+    else if (type == SEAL_INITIATION)
+        seal_take_initiation(port, run, packet, len);
+    else if (type == SEAL_RESPONSE)
+        seal_take_response(port, run, packet, len);
+    else
+        seal_take_cookie(port, packet);
+}
+
+static void take_run(struct seal_port *port, const struct stk_run *run)
+{
+    for (unsigned i = 0; i < run->count;) {
+        const int type = seal_message_type(stk_run_at(run, i), stk_run_size(run, i));
+        if (!seal_is_sealed_type(type)) {
+            take_handshake(port, run, i++, type);
+            continue;
+        }
+        struct stk_run part = *run;
+        part.data = stk_run_at(run, i);
+        part.count = (uint16_t)count_alike(run, i, type);
+        part.last_size = stk_run_size(run, i + part.count - 1);
+        if (part.count == 1)
+            part.size = part.last_size;
+        seal_take_sealed(port, &part);
+        i += part.count;
+    }
+}
+
+static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
+{
+    struct seal_port *port = seal_port_of(layer);
+
+    for (int i = 0; i < count; i++)
+        take_run(port, &runs[i]);
+    seal_flush_up(port);
+}
+
+static void unreachable(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code)
+{
+    struct seal_port *port = seal_port_of(layer);
+
+    for (uint32_t i = 0; peer && i < port->slot_count; i++) {
+        struct seal_association *a = port->slots[i];
+        if (a && a->attempt && stk_addr_equal(&seal_path_active(a)->peer, peer))
+            a->unreachable = code;
+    }
+    stk_dgram_unreachable_above(layer, peer, code);
+}
+
+/* --- Associations ------------------------------------------------------------------------------
+ */
+
+static int associate(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint64_t *id)
+{
+    struct seal_port *port = seal_port_of(layer);
+    uint8_t remote_static[SEAL_NOISE_KEY];
+    struct seal_association *a;
+    uint64_t tag;
+
+    if (!port->has_peer || !peer ||
+        crypto_sign_ed25519_pk_to_curve25519(remote_static, port->peer_key))
+        return STK_EPEER;
+    a = seal_association_by_peer(port, remote_static, peer);
+    if (a) {
+        a->tell_ready = a->state == SEAL_READY;
+        if (a->tell_ready)
+            seal_life_soon(a);
+        a->retained++;
+        *id = a->id;
+        return 0;
+    }
+    stk_loop_random(stk_dgram_loop(layer), &tag, sizeof(tag));
+    const int code = seal_association_new(port, remote_static, tag, &a);
+    if (code)
+        return code;
+    memcpy(a->peer_key, port->peer_key, STK_KEY_BYTES);
+    a->initiator = true;
+    a->retained = 1;
+    struct seal_path *path = seal_path_add(a, peer, NULL);
+    path->validated = true; /* we chose it: nobody made us send there */
+    a->active = (unsigned)(path - a->paths);
+    seal_life_soon(a);
+    *id = a->id;
+    return 0;
+}
+
+static void retain(struct stk_dgram_layer *layer, uint64_t id)
+{
+    struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
+
+    if (a)
+        a->retained++;
+}
+
+static void release(struct stk_dgram_layer *layer, uint64_t id)
+{
+    struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
+
+    if (a && a->retained)
+        seal_life_release(a);
+}
+
+static int text_answer(void *out, size_t len, const char *text)
+{
+    if (len == 0)
+        return -ENOENT;
+    snprintf(out, len, "%s", text);
+    return 0;
+}
+
+static int query_path(struct seal_association *a, void *out, size_t len)
+{
+    char address[STK_ADDR_TEXT_MAX], text[STK_ADDR_TEXT_MAX + 16];
+
+    snprintf(text, sizeof(text), "direct %s", stk_addr_format(&seal_path_active(a)->peer, address));
+    return text_answer(out, len, text);
+}
+
+static int query_association(struct seal_association *a, int key, void *out, size_t len)
+{
+    const struct seal_session *s = a->current ? a->current : a->next;
+
+    if (key == STK_QUERY_PEER_KEY && len >= STK_KEY_BYTES) {
+        memcpy(out, a->peer_key, STK_KEY_BYTES);
+        return 0;
+    }
+    if (key == STK_QUERY_PEER_ADDR && len >= sizeof(struct stk_addr)) {
+        memcpy(out, &seal_path_active(a)->peer, sizeof(struct stk_addr));
+        return 0;
+    }
+    if (key == STK_QUERY_CIPHER && s)
+        return text_answer(out, len, s->send.aead->name);
+    if (key == STK_QUERY_PATH)
+        return query_path(a, out, len);
+    return -ENOENT;
+}
+
+static int query(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
+                 size_t len)
+{
+    struct seal_port *port = seal_port_of(layer);
+    struct seal_association *a = seal_association_by_id(port, association);
+
+    if (key == STK_QUERY_SEAL_STATS && len >= sizeof(port->stats)) {
+        port->stats.associations = port->live;
+        memcpy(out, &port->stats, sizeof(port->stats));
+        return 0;
+    }
+    return a ? query_association(a, key, out, len) : -ENOENT;
+}
+
+/* --- The layer -----------------------------------------------------------------------------------
+ */
+
+const struct stk_dgram_type stk_seal_layer = {
+    .name = "seal",
+    .size = sizeof(struct seal_port),
+    .head = SEAL_HEADER,
+    .tail = SEAL_TAG,
+    .init = init,
+    .send = send_down,
+    .input = input,
+    .unreachable = unreachable,
+    .associate = associate,
+    .retain = retain,
+    .release = release,
+    .query = query,
+    .destroy = destroy,
+};
+
+static const struct stk_option_type options[] = {
+    {"peer", STK_OPTION_TEXT, 0, 0, "the key of the peer to connect to"},
+    {"identity", STK_OPTION_TEXT, 0, 0,
+     "file with this side's key (the program's, or a passing one)"},
+    {"allow", STK_OPTION_TEXT, 0, 0, "keys that may connect, joined by + (all)"},
+    {"handshake-timeout", STK_OPTION_DURATION, 1000, UINT64_C(3600000000),
+     "how long to wait for the peer's first answer (15s)"},
+    {"keepalive", STK_OPTION_DURATION, 1000000, UINT64_C(3600000000),
+     "say something after so long a silence (never)"},
+    {"aes", STK_OPTION_FLAG, 0, 0, "use AES-256-GCM where both sides are fast at it (yes)"},
+    {"associations", STK_OPTION_NUMBER, 1, SEAL_ASSOCIATIONS_MAX, "peers at a time (16384)"},
+    {"load", STK_OPTION_NUMBER, 0, UINT32_MAX,
+     "handshakes a second from which on sources must prove their address (1000)"},
+    {NULL, STK_OPTION_TEXT, 0, 0, NULL},
+};
+
+const struct stk_layer_type stk_layer_seal = {
+    .name = "seal",
+    .summary = "encrypts datagrams between two known keys",
+    .below = STK_DATAGRAMS,
+    .above = STK_DATAGRAMS,
+    .value = STK_VALUE_NONE,
+    .options = options,
+    .dgram = &stk_seal_layer,
+};

@@ -1,0 +1,291 @@
+/*
+ * What a sealed port keeps: its associations, their sessions (keys) and their paths.
+ *
+ * An association is the relation to one peer key, named by a tag that the initiator drew. It
+ * outlives its sessions (each handshake makes a new one) and its paths (the addresses the peer
+ * is heard from). Everything here belongs to one loop and is touched in its thread only.
+ */
+#ifndef STK_SEAL_STATE_H
+#define STK_SEAL_STATE_H
+
+#include "aead.h"
+#include "limiter.h"
+#include "noise.h"
+#include "replay.h"
+#include "seal.h"
+#include "seal_cookie.h"
+#include "seal_wire.h"
+
+enum {
+    SEAL_SECOND_US = 1000 * 1000,
+    SEAL_REKEY_AFTER_US = 120 * SEAL_SECOND_US, /* the session's initiator, when it sends */
+    SEAL_REKEY_LATE_US = 150 * SEAL_SECOND_US,  /* either side, when it sends or receives */
+    SEAL_REJECT_AFTER_US = 180 * SEAL_SECOND_US,
+    SEAL_REKEY_GIVE_UP_US = 90 * SEAL_SECOND_US, /* a rekeying without answer starts over later */
+    SEAL_RETRY_US = 250 * 1000,
+    SEAL_RETRY_MAX_US = SEAL_SECOND_US,
+    SEAL_TIMEOUT_US = 15 * SEAL_SECOND_US, /* of the first handshake, by default */
+    SEAL_CONFIRM_US = 10 * SEAL_SECOND_US, /* an initiator that stays silent is forgotten */
+    SEAL_IDLE_US = 60 * SEAL_SECOND_US,    /* an association that nobody retains */
+    SEAL_LINGER_US = 250 * 1000,           /* packets that a close overtook may still come */
+    SEAL_CHALLENGES_MAX = 4,               /* per change of address, then it must be heard anew */
+
+    SEAL_PATHS = 4,
+    SEAL_SESSIONS = 4, /* previous, current, next, and one that is being made */
+    SEAL_INDEX_KEY_BITS = 2,
+    SEAL_INDEX_SLOT_BITS = 20,
+    SEAL_ASSOCIATIONS_MAX = 1 << SEAL_INDEX_SLOT_BITS,
+    SEAL_ASSOCIATIONS_DEFAULT = 16384,
+    SEAL_BUCKETS = 256,
+    SEAL_ALLOWED_MAX = 256,
+    SEAL_LOAD_DEFAULT = 1000, /* initiations a second, from which on cookies are demanded */
+    SEAL_UP_RUNS = 16,
+    SEAL_SEND_RUNS = 32,
+};
+
+/* WireGuard's margin: room for packets in flight when the last counters are given out. */
+#define SEAL_REJECT_AFTER_PACKETS (UINT64_MAX - (UINT64_C(1) << 13) - 1)
+
+static_assert(SEAL_SESSIONS == 1 << SEAL_INDEX_KEY_BITS, "an index names one of the sessions");
+
+struct seal_session {
+    struct seal_aead_key send, receive;
+    struct seal_replay replay;
+    uint64_t counter; /* of the next packet sent */
+    uint64_t born_us;
+    uint32_t local_index, remote_index;
+    bool initiator;
+};
+
+struct seal_path {
+    struct stk_addr peer, local;
+    bool used;
+    bool validated;     /* more than thrice of what came from there may be sent there */
+    bool challenged;    /* a token is out */
+    uint8_t challenges; /* sent for this change of address */
+    uint8_t token[SEAL_TOKEN];
+    uint64_t challenge_due_us;
+    uint64_t received_bytes, sent_bytes; /* counted while not validated */
+    uint64_t newest; /* order of the newest packet by counter that came from here */
+};
+
+/* An initiation that waits for its response. */
+struct seal_attempt {
+    struct seal_noise noise;
+    uint64_t timestamp;
+    uint64_t begun_us, due_us, wait_us;
+    uint32_t local_index;
+    unsigned tries;
+    bool made;       /* the packet stands */
+    bool carries;    /* the held datagram is in it */
+    bool has_cookie; /* mac2 is worth something */
+    uint64_t cookie_born_us;
+    uint8_t cookie[SEAL_COOKIE_BYTES];
+    uint16_t len;
+    uint8_t packet[SEAL_INITIATION_MAX];
+};
+
+/* An initiation that was taken and is to be answered, then the answer in case it gets lost. */
+struct seal_answer {
+    struct seal_noise noise;
+    uint8_t ephemeral[SEAL_NOISE_KEY]; /* the initiation's: knows a repeated one */
+    struct stk_addr peer;              /* where it came from */
+    uint32_t remote_index;
+    uint16_t initiation_len;
+    const struct seal_aead *aead;
+    bool sent;
+    uint16_t len;
+    uint8_t packet[SEAL_RESPONSE_MAX];
+};
+
+/* A datagram that waits for a session. */
+struct seal_held {
+    uint16_t len;
+    uint8_t ecn;
+    uint8_t data[SEAL_HEADER + SEAL_FIRST_DATAGRAM_MAX + SEAL_TAG]; /* datagram after the header */
+};
+
+enum seal_state {
+    SEAL_NEW,        /* nothing sent yet */
+    SEAL_INITIATING, /* our initiation is out */
+    SEAL_ANSWERING,  /* our response is out, or will be at the end of this turn */
+    SEAL_READY,      /* the peer has proved its key at least once */
+    SEAL_CLOSING,    /* the peer has closed; FAILED follows shortly */
+    SEAL_DEAD,       /* FAILED was told; waits for its release */
+    SEAL_STATES,
+};
+
+struct seal_port;
+
+struct seal_association {
+    struct seal_port *port;
+    uint64_t id;
+    uint64_t tag;
+    uint32_t slot;
+    enum seal_state state;
+    bool initiator;  /* of the first handshake */
+    bool freed;      /* goes at the end of the turn */
+    bool tell_ready; /* associate() found it ready: say so again */
+    bool confirm;    /* new keys are ours: the peer waits for a packet under them */
+    bool rekey;      /* wanted at the end of this turn */
+    bool queued;     /* the task is */
+    uint8_t hops;    /* of the task, so that what is above comes first */
+    unsigned retained;
+    uint8_t peer_key[STK_KEY_BYTES];       /* Ed25519 */
+    uint8_t remote_static[SEAL_NOISE_KEY]; /* the same as X25519 */
+    struct seal_mac_keys peer_macs;
+    uint64_t sent_timestamp, received_timestamp; /* newest of each */
+    struct seal_session *sessions[SEAL_SESSIONS];
+    struct seal_session *current, *previous, *next;
+    struct seal_attempt *attempt;
+    struct seal_answer *answer;
+    struct seal_held *held;
+    struct seal_path paths[SEAL_PATHS];
+    unsigned active; /* index of the path in use */
+    uint64_t newest; /* counts packets that were the newest when they came */
+    uint64_t made_us, sent_us, received_us;
+    int unreachable; /* the errno that ICMP told during the handshake */
+    struct stk_timer timer;
+    struct stk_task task;
+    struct stk_node bucket;
+};
+
+struct seal_port {
+    struct stk_dgram_layer layer;
+    struct stk_key_pair identity;
+    struct seal_noise_pair local_static;
+    struct seal_mac_keys macs;
+    uint8_t (*allowed)[SEAL_NOISE_KEY]; /* X25519; NULL: everybody */
+    unsigned allowed_count;
+    bool has_peer;
+    uint8_t peer_key[STK_KEY_BYTES];
+    uint64_t timeout_us, keepalive_us;
+    uint32_t load;
+    unsigned offer; /* cipher bits */
+    struct seal_association **slots;
+    uint32_t slot_count, slot_limit, slot_hint, live;
+    uint64_t generation;
+    uint64_t hash_seed;
+    struct stk_node buckets[SEAL_BUCKETS];
+    struct seal_meter meter;
+    struct seal_limiter *limiter; /* made when first needed */
+    struct seal_stamps *stamps;
+    struct seal_cookie_jar jar;
+    struct stk_seal_stats stats;
+    struct stk_run up[SEAL_UP_RUNS]; /* opened, not yet handed up */
+    int up_count;
+};
+
+static inline struct seal_port *seal_port_of(struct stk_dgram_layer *layer)
+{
+    return (struct seal_port *)layer;
+}
+
+static inline uint64_t seal_now(const struct seal_port *port)
+{
+    return stk_loop_now_us(stk_dgram_loop(&port->layer));
+}
+
+/* --- seal_table.c: associations and where to find them --------------------------------------- */
+
+/* The new association is in the table, its task and timer are stopped. 0, -ENOMEM, STK_ELIMIT. */
+int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
+                         uint64_t tag, struct seal_association **out);
+void seal_association_free(struct seal_association *a);
+void seal_association_enter(struct seal_association *a, enum seal_state state);
+struct seal_association *seal_association_by_id(struct seal_port *port, uint64_t id);
+struct seal_association *seal_association_by_tag(struct seal_port *port,
+                                                 const uint8_t remote_static[SEAL_NOISE_KEY],
+                                                 uint64_t tag);
+/* The association that gave out this receiver index, whatever it stands for now. */
+struct seal_association *seal_association_by_index(struct seal_port *port, uint32_t index);
+/* One that waits for the response of this peer at this address. */
+struct seal_association *seal_association_by_peer(struct seal_port *port,
+                                                  const uint8_t remote_static[SEAL_NOISE_KEY],
+                                                  const struct stk_addr *peer);
+/* A number for (key, tag) that outsiders can't foresee. */
+uint64_t seal_tag_hash(const struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
+                       uint64_t tag);
+
+/* --- seal_session.c: keys ----------------------------------------------------------------------
+ */
+
+/* An index that no session of this association has. */
+uint32_t seal_index_new(struct seal_association *a);
+int seal_session_new(struct seal_association *a, struct seal_noise *noise,
+                     const struct seal_aead *aead, uint32_t local_index, uint32_t remote_index,
+                     struct seal_session **out);
+/* Wipes and frees; also where it is current, previous or next. NULL is allowed. */
+void seal_session_drop(struct seal_association *a, struct seal_session *session);
+void seal_session_expire(struct seal_association *a, uint64_t now_us);
+struct seal_session *seal_session_by_index(struct seal_association *a, uint32_t index);
+/* The one to send with; NULL if there is none that is fresh enough. */
+struct seal_session *seal_session_to_send(struct seal_association *a, uint64_t now_us);
+/* Our initiation was answered. */
+void seal_session_switch(struct seal_association *a, struct seal_session *session);
+/* The peer has sent something with the keys that we answered with. */
+void seal_session_confirm(struct seal_association *a);
+
+/* --- seal_path.c: addresses of the peer ---------------------------------------------------- */
+
+struct seal_path *seal_path_active(struct seal_association *a);
+struct seal_path *seal_path_find(struct seal_association *a, const struct stk_addr *peer);
+/* Finds, or puts it in the place of the one that was heard longest ago. Never the active one. */
+struct seal_path *seal_path_add(struct seal_association *a, const struct stk_addr *peer,
+                                const struct stk_addr *local);
+void seal_path_received(struct seal_path *path, size_t bytes);
+/* False if so much more must not be sent there yet; else it is counted. */
+bool seal_path_take(struct seal_path *path, size_t bytes);
+void seal_path_untake(struct seal_path *path, size_t bytes);
+void seal_path_use(struct seal_association *a, struct seal_path *path);
+/* A genuine packet came over `path`; `newest`: with the highest counter so far. */
+void seal_path_heard(struct seal_association *a, struct seal_path *path, bool newest);
+void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN]);
+/* Sends challenges that are due; returns when the next one is, UINT64_MAX for never. */
+uint64_t seal_path_service(struct seal_association *a, uint64_t now_us);
+
+/* --- seal_handshake.c ------------------------------------------------------------------------ */
+
+/* Begins a handshake, unless one is under way. */
+void seal_attempt_start(struct seal_association *a);
+void seal_attempt_free(struct seal_association *a);
+void seal_answer_free(struct seal_association *a);
+/* Retransmits what is due; returns when the next one is. */
+uint64_t seal_attempt_service(struct seal_association *a, uint64_t now_us);
+/* Sends the response that is owed, with this datagram if it fits. True if it took it. */
+bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_t len);
+void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
+                          size_t len);
+void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
+                        size_t len);
+void seal_take_cookie(struct seal_port *port, const uint8_t *packet);
+/* One packet down; whether it is taken matters to nobody: handshakes repeat. */
+void seal_send_packet(struct seal_association *a, struct seal_path *path, uint8_t *packet,
+                      size_t len);
+
+/* --- seal_data.c --------------------------------------------------------------------------- */
+
+int seal_data_send(struct seal_port *port, struct stk_run *runs, int count);
+/* Packets that share a type and a receiver index. */
+void seal_take_sealed(struct seal_port *port, const struct stk_run *run);
+void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind,
+                       const uint8_t *body, size_t len);
+/* Sends the datagram that waited for keys. */
+void seal_send_held(struct seal_association *a);
+/* Hands up what was opened; must precede any event that could free the bytes. */
+void seal_flush_up(struct seal_port *port);
+void seal_push_up(struct seal_port *port, const struct stk_run *run);
+
+/* --- seal_life.c: what happens to an association over time ------------------------------------ */
+
+void seal_life_start(struct seal_association *a);
+/* Looks after the association at the end of this turn. */
+void seal_life_soon(struct seal_association *a);
+/* Computes the timer anew: after any change of what is due. */
+void seal_life_arm(struct seal_association *a);
+void seal_life_ready(struct seal_association *a);
+void seal_life_fail(struct seal_association *a, const struct stk_error *error);
+void seal_life_closed_by_peer(struct seal_association *a);
+void seal_life_release(struct seal_association *a);
+
+#endif
