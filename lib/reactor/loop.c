@@ -227,6 +227,16 @@ int stk_loop_run(struct stk_loop *loop)
     return result < 0 ? result : 0;
 }
 
+int stk_loop_drain(struct stk_loop *loop, uint64_t timeout_us)
+{
+    const uint64_t end_us = stk_loop_update_now_us(loop) + timeout_us;
+    int result = 0;
+
+    while (result >= 0 && can_wake(loop) && stk_loop_update_now_us(loop) < end_us)
+        result = stk_loop_turn(loop, (int64_t)(end_us - loop->now_us));
+    return result < 0 ? result : 0;
+}
+
 void stk_loop_stop(struct stk_loop *loop) { loop->stopped = true; }
 
 const char *stk_loop_backend_name(const struct stk_loop *loop) { return loop->backend->name; }

@@ -43,6 +43,9 @@ int stk_loop_run(struct stk_loop *loop);
  * an error. */
 int stk_loop_turn(struct stk_loop *loop, int64_t timeout_us);
 /* The turn goes on to its end. Without a running loop it ends the next stk_loop_run() at once. */
+/* Turns until nothing is left that could ever wake it, or the time is over: for the end of a
+ * program. */
+int stk_loop_drain(struct stk_loop *loop, uint64_t timeout_us);
 void stk_loop_stop(struct stk_loop *loop);
 const char *stk_loop_backend_name(const struct stk_loop *loop);
 /* The names of the back ends that are built in, NULL-terminated. */

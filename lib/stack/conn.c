@@ -19,6 +19,43 @@ void conn_move(struct stk_conn *conn, enum conn_state next)
     conn->state = next;
 }
 
+/* --- All connections of a loop -----------------------------------------------------------------
+ */
+
+static const char registry_key;
+
+/* The loop goes: what still lives ends now, and is told so while the loop runs its last tasks. */
+static void registry_free(void *data)
+{
+    struct stk_node *registry = data;
+
+    STK_LIST_EACH(node, registry)
+    {
+        struct stk_conn *conn = STK_CONTAINER(node, struct stk_conn, loop_node);
+
+        stk_list_remove(node);
+        stk_conn_abort(conn);
+    }
+    stk_free(registry);
+}
+
+static struct stk_node *registry_of(struct stk_loop *loop)
+{
+    struct stk_node *registry = stk_loop_data(loop, &registry_key);
+
+    if (registry != NULL)
+        return registry;
+    registry = stk_alloc(sizeof *registry);
+    if (registry == NULL)
+        return NULL;
+    stk_list_init(registry);
+    if (stk_loop_set_data(loop, &registry_key, registry, registry_free) < 0) {
+        stk_free(registry);
+        return NULL;
+    }
+    return registry;
+}
+
 /* --- Birth ------------------------------------------------------------------------------------ */
 
 static void layer_timer(struct stk_timer *timer)
@@ -111,11 +148,13 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
              struct stk_error *error)
 {
     const size_t head = (sizeof(struct stk_conn) + 15) & ~(size_t)15;
-    struct stk_conn *conn = stk_alloc_zero(head + blueprint->layers_size);
+    struct stk_node *registry = registry_of(loop);
+    struct stk_conn *conn = registry != NULL ? stk_alloc_zero(head + blueprint->layers_size) : NULL;
 
     if (conn == NULL)
         return stk_error_set(error, -ENOMEM, "conn", "out of memory");
     conn->loop = loop;
+    stk_list_append(registry, &conn->loop_node);
     conn->blueprint = blueprint_ref(blueprint);
     conn->protocol = protocol;
     conn->user = user;
@@ -189,8 +228,10 @@ void conn_check_finished(struct stk_conn *conn)
 {
     if (conn->state != CONN_OPEN && conn->state != CONN_CLOSING)
         return;
-    if (conn->delivered && conn->peer_finished &&
-        (conn->finished_told || conn->state == CONN_CLOSING))
+    const bool peer_done = conn->state == CONN_CLOSING
+                               ? conn->peer_finished || !conn->bottom->type->lingers
+                               : conn->peer_finished && conn->finished_told;
+    if (conn->delivered && peer_done)
         conn_end(conn);
 }
 
@@ -207,6 +248,7 @@ void conn_free(struct stk_conn *conn)
     stk_timer_stop(&conn->deadline);
     stk_task_stop(&conn->task);
     stk_list_remove(&conn->listener_node);
+    stk_list_remove(&conn->loop_node);
     stk_fifo_free(&conn->unused);
     stk_fifo_free(&conn->unwritten);
     stk_recipe_unref(conn->insertion.fragment);

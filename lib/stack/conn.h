@@ -31,6 +31,7 @@ struct insertion {
 
 struct stk_conn {
     struct stk_loop *loop;
+    struct stk_node loop_node; /* all connections of the loop */
     struct blueprint *blueprint;
     struct blueprint *inserted; /* blueprints of inserted layers, linked */
     struct stk_listener *listener;

@@ -1,0 +1,278 @@
+#include "transfer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TICK_US = 250000 };
+
+/* --- Progress
+ * -------------------------------------------------------------------------------------- */
+
+static uint64_t moved(const struct transfer *t) { return t->join.a.received + t->join.b.received; }
+
+static bool is_file(int fd, uint64_t *size)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    *size = (uint64_t)st.st_size;
+    return true;
+}
+
+/* Progress is for files: a pipe of a program that talks needs none. */
+static bool wants_progress(struct transfer *t)
+{
+    uint64_t size = 0;
+    const struct app_options *o = &t->app->options;
+
+    if (!talk_on_terminal() || o->quiet || o->keep_open || o->exec != NULL)
+        return false;
+    if (is_file(STDIN_FILENO, &size)) {
+        const off_t at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+
+        t->total = at > 0 && (uint64_t)at < size ? size - (uint64_t)at : size;
+        return true;
+    }
+    return o->progress || is_file(STDOUT_FILENO, &size);
+}
+
+static void show_progress(struct transfer *t)
+{
+    char done[TALK_SIZE_MAX], all[TALK_SIZE_MAX], rate[TALK_SIZE_MAX];
+
+    talk_size(moved(t), done);
+    talk_size((uint64_t)t->rate, rate);
+    if (t->total > 0 && t->join.b.received <= t->total && t->join.b.received > 0) {
+        const double left_s = t->rate > 1 ? (double)(t->total - t->join.b.received) / t->rate : 0;
+
+        talk_progress("%s of %s  %3.0f %%  %s/s  %.0f s left", done, talk_size(t->total, all),
+                      100.0 * (double)t->join.b.received / (double)t->total, rate, left_s);
+    } else {
+        talk_progress("%s  %s/s", done, rate);
+    }
+}
+
+static void on_tick(struct stk_timer *timer)
+{
+    struct transfer *t = STK_CONTAINER(timer, struct transfer, tick);
+    const uint64_t now_us = stk_loop_now_us(t->app->loop);
+    const double seconds = (double)(now_us - t->shown_us) / 1e6;
+
+    if (seconds > 0) {
+        const double rate = (double)(moved(t) - t->shown_bytes) / seconds;
+
+        t->rate = t->rate > 0 ? 0.7 * t->rate + 0.3 * rate : rate;
+    }
+    t->shown_bytes = moved(t);
+    t->shown_us = now_us;
+    show_progress(t);
+    stk_timer_in(&t->tick, TICK_US);
+}
+
+/* --- The stack
+ * ------------------------------------------------------------------------------------------ */
+
+static void note_remote(struct transfer *t, struct stk_conn *conn)
+{
+    uint8_t key[STK_KEY_BYTES];
+    char text[STK_KEY_TEXT_MAX];
+    struct stk_addr peer;
+    char address[STK_ADDR_TEXT_MAX];
+
+    stk_conn_describe(conn, t->stack, sizeof t->stack);
+    if (stk_conn_query(conn, STK_QUERY_PATH, t->path, sizeof t->path) != 0 &&
+        stk_conn_query(conn, STK_QUERY_PEER_ADDR, &peer, sizeof peer) == 0)
+        snprintf(t->path, sizeof t->path, "direct %s", stk_addr_format(&peer, address));
+    talk_verbose("stack %s", t->stack);
+    if (t->path[0] != '\0')
+        talk_verbose("path %s", t->path);
+    if (stk_conn_query(conn, STK_QUERY_PEER_KEY, key, sizeof key) == 0)
+        talk_verbose("peer %s", stk_key_format(key, text));
+}
+
+static void on_opened(struct join *join, struct join_side *side)
+{
+    struct transfer *t = join->user;
+
+    if (side->local) {
+        if (side == &join->b && t->app->options.receive_only)
+            join_stop_reading(side);
+        return;
+    }
+    if (t->opened_us == 0)
+        t->opened_us = stk_loop_now_us(t->app->loop);
+    note_remote(t, side->conn);
+    if (side == &join->a && wants_progress(t) && !stk_timer_armed(&t->tick)) {
+        t->shown_us = t->opened_us;
+        stk_timer_in(&t->tick, TICK_US);
+    }
+}
+
+/* --- The end
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void show_stats_json(const struct transfer *t, double seconds)
+{
+    const struct stk_stats *s = &t->join.stats;
+    char stack[1024];
+    size_t len = 0;
+
+    for (const char *c = t->stack; *c != '\0' && len + 2 < sizeof stack; c++) {
+        if (*c == '"' || *c == '\\')
+            stack[len++] = '\\';
+        stack[len++] = *c;
+    }
+    stack[len] = '\0';
+    fprintf(stderr,
+            "{\"stack\":\"%s\",\"seconds\":%.3f,\"sent_bytes\":%" PRIu64
+            ",\"received_bytes\":%" PRIu64 ",\"rate_bytes_per_s\":%.0f",
+            stack, seconds, t->join.b.received, t->join.a.received,
+            seconds > 0 ? (double)moved(t) / seconds : 0);
+    if (t->join.has_stats)
+        fprintf(stderr,
+                ",\"rtt_us\":%" PRIu64 ",\"min_rtt_us\":%" PRIu64 ",\"cwnd_bytes\":%" PRIu64
+                ",\"packets_sent\":%" PRIu64 ",\"packets_received\":%" PRIu64
+                ",\"packets_lost\":%" PRIu64 ",\"bytes_retransmitted\":%" PRIu64 ",\"mtu\":%" PRIu32
+                ",\"congestion_control\":\"%s\"",
+                s->rtt_us, s->min_rtt_us, s->cwnd_bytes, s->packets_sent, s->packets_received,
+                s->packets_lost, s->bytes_retransmitted, s->mtu, s->congestion_control);
+    fputs("}\n", stderr);
+}
+
+static void show_stats(const struct transfer *t, double seconds)
+{
+    const struct stk_stats *s = &t->join.stats;
+    char sent[TALK_SIZE_MAX], received[TALK_SIZE_MAX], rate[TALK_SIZE_MAX], cwnd[TALK_SIZE_MAX];
+
+    fprintf(stderr, "stack     %s\n", t->stack);
+    fprintf(stderr, "moved     %s sent, %s received in %.3f s: %s/s\n",
+            talk_size(t->join.b.received, sent), talk_size(t->join.a.received, received), seconds,
+            talk_size(seconds > 0 ? (uint64_t)((double)moved(t) / seconds) : 0, rate));
+    if (!t->join.has_stats)
+        return;
+    fprintf(stderr, "RTT       %.3f ms (minimum %.3f ms)\n", (double)s->rtt_us / 1e3,
+            (double)s->min_rtt_us / 1e3);
+    fprintf(stderr,
+            "loss      %" PRIu64 " of %" PRIu64 " packets (%.2f %%), %" PRIu64
+            " bytes sent again\n",
+            s->packets_lost, s->packets_sent,
+            s->packets_sent > 0 ? 100.0 * (double)s->packets_lost / (double)s->packets_sent : 0.0,
+            s->bytes_retransmitted);
+    fprintf(stderr, "cwnd      %s%s%s, MTU %" PRIu32 "\n", talk_size(s->cwnd_bytes, cwnd),
+            s->congestion_control[0] != '\0' ? ", " : "", s->congestion_control, s->mtu);
+}
+
+static void tell_error(struct transfer *t)
+{
+    const struct join_side *side;
+    const struct stk_error *error = join_error(&t->join, &side);
+
+    if (error == NULL || t->app->stopping)
+        return;
+    talk_error("%s: %s", error->layer, error->text);
+    if (moved(t) > 0 && !side->local) {
+        char sent[TALK_SIZE_MAX], received[TALK_SIZE_MAX];
+
+        talk_hint("after %s sent and %s received", talk_size(t->join.b.received, sent),
+                  talk_size(t->join.a.received, received));
+    }
+    app_fail(t->app, app_code_of(error, side->opened, side->local));
+}
+
+static void on_done(struct join *join)
+{
+    struct transfer *t = join->user;
+    struct app *app = t->app;
+    const uint64_t now_us = stk_loop_now_us(app->loop);
+    const double seconds = t->opened_us > 0 ? (double)(now_us - t->opened_us) / 1e6 : 0;
+
+    stk_timer_stop(&t->tick);
+    talk_progress_clear();
+    tell_error(t);
+    if (t->opened_us > 0 && app->options.json)
+        show_stats_json(t, seconds);
+    else if (t->opened_us > 0 && app->options.stats)
+        show_stats(t, seconds);
+    stk_list_remove(&t->node);
+    app->transfer_count--;
+    if (t->done != NULL)
+        t->done(t);
+    stk_free(t);
+    if (app->stopping && app->transfer_count == 0)
+        app_quit(app);
+}
+
+/* --- The public face
+ * ------------------------------------------------------------------------------------------ */
+
+struct transfer *transfer_new(struct app *app)
+{
+    struct transfer *t = stk_alloc_zero(sizeof *t);
+
+    if (t == NULL) {
+        talk_error("out of memory");
+        app_fail(app, EXIT_OTHER);
+        return NULL;
+    }
+    t->app = app;
+    join_init(&t->join, app->loop, on_done, t);
+    t->join.opened = on_opened;
+    stk_timer_init(&t->tick, app->loop, on_tick);
+    stk_list_append(&app->transfers, &t->node);
+    app->transfer_count++;
+    return t;
+}
+
+bool transfer_is_local(const char *address)
+{
+    static const char *const local[] = {"-", "/stdio", "/fd/", "/fifo/", "/process/"};
+
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if (strncmp(address, local[i], strlen(local[i])) == 0)
+            return true;
+    return false;
+}
+
+void transfer_connect(struct transfer *t, struct join_side *side, const char *address)
+{
+    struct stk_error error = {0};
+    struct stk_conn *conn;
+
+    side->local = transfer_is_local(address);
+    if (stk_connect(t->app->loop, address, &join_protocol, side, &conn, &error) < 0) {
+        join_side_failed(side, &error);
+        return;
+    }
+    if (t->app->options.timeout_us != 0)
+        stk_conn_set_connect_timeout(conn, t->app->options.timeout_us);
+    join_attach(side, conn, false);
+}
+
+void transfer_connect_local(struct transfer *t)
+{
+    const struct app_options *o = &t->app->options;
+    char address[STK_RECIPE_TEXT_MAX] = "/stdio";
+
+    if (o->exec != NULL) {
+        char command[STK_RECIPE_TEXT_MAX - 16];
+
+        snprintf(address, sizeof address, "/process/%s",
+                 stk_percent_encode(o->exec, command, sizeof command));
+    } else if (isatty(STDIN_FILENO)) {
+        t->join.finish_with_peer = true;
+    }
+    transfer_connect(t, &t->join.b, address);
+}
+
+void transfer_abort_all(struct app *app)
+{
+    STK_LIST_EACH(node, &app->transfers)
+    {
+        join_abort(&STK_CONTAINER(node, struct transfer, node)->join);
+    }
+}
