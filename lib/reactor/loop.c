@@ -187,6 +187,9 @@ static int turn(struct stk_loop *loop, int64_t timeout_us)
     loop->now_us = read_clock(loop);
     if (result < 0)
         return result;
+    /* Where the back end can't watch the wake-up, the end of its wait stands for it. */
+    if (!loop->wake.events)
+        atomic_store(&loop->woken, false);
 
     count += reactor_run_watches(loop);
     count += reactor_run_timers(loop);
