@@ -653,6 +653,108 @@ static void a_sim_can_end_with_packets_under_way(void)
     close_world(&w);
 }
 
+/* --- The layer simudp ------------------------------------------------------------------------- */
+
+static int open_port(struct stk_loop *loop, const char *text, bool listening,
+                     struct stk_port **port, struct stk_error *error)
+{
+    struct stk_recipe *recipe;
+    int code = stk_recipe_parse(text, &recipe, error);
+
+    if (code < 0)
+        return code;
+    code = stk_port_open(loop, recipe, listening, port, error);
+    stk_recipe_unref(recipe);
+    return code;
+}
+
+static void echo(void *user, const struct stk_run *runs, int count)
+{
+    struct stk_port *port = user;
+
+    for (int i = 0; i < count; i++) {
+        struct stk_run run = runs[i];
+
+        CU_ASSERT_EQUAL(stk_port_send(port, &run, 1), 1);
+    }
+}
+
+static void take_echo(void *user, const struct stk_run *runs, int count)
+{
+    struct world *w = user;
+
+    for (int i = 0; i < count; i++) {
+        w->runs++;
+        take_datagram(w, &runs[i], 0);
+    }
+}
+
+static void ports_stand_on_simulated_sockets(void)
+{
+    static const struct stk_port_user echo_user = {.input = echo};
+    static const struct stk_port_user client_user = {.input = take_echo};
+    struct stk_port *server, *client;
+    struct stk_error error = {0};
+    uint8_t data[] = {0, 0, 0, 5};
+    struct stk_run run = {.data = data, .stride = 4, .size = 4, .last_size = 4, .count = 1};
+    char text[STK_ADDR_TEXT_MAX];
+    struct stk_addr local;
+    struct world w;
+
+    open_world(&w, 1, &(struct stk_sim_wire){.delay_us = 1000});
+    struct stk_loop *loop = stk_sim_loop(w.sim);
+    CU_ASSERT_EQUAL_FATAL(open_port(loop, "/ip4/10.0.0.2/simudp/7", true, &server, &error), 0);
+    CU_ASSERT_EQUAL_FATAL(open_port(loop, "/ip4/10.0.0.2/simudp/7,host=a", false, &client, &error),
+                          0);
+    stk_port_set_user(server, &echo_user, server);
+    stk_port_set_user(client, &client_user, &w);
+    CU_ASSERT_EQUAL(stk_port_local(client, &local), 0);
+    CU_ASSERT_STRING_EQUAL(stk_addr_format(&local, text), "10.0.0.1:49153");
+    CU_ASSERT_EQUAL(stk_port_send(client, &run, 1), 1);
+    CU_ASSERT_EQUAL(stk_sim_run(w.sim), 0);
+    CU_ASSERT_EQUAL_FATAL(w.count, 1);
+    CU_ASSERT_TRUE(at(&w, 0)->number == 5 && at(&w, 0)->time_us == 2000);
+    stk_port_unref(server);
+    stk_port_unref(client);
+    close_world(&w);
+}
+
+static void what_a_port_can_not_bind_is_an_error(void)
+{
+    static const struct {
+        const char *text;
+        bool listening;
+        int code;
+    } cases[] = {
+        {"/ip4/10.0.0.2/simudp/4000", true, -EADDRINUSE},
+        {"/ip4/10.0.0.77/simudp/4000", true, -EADDRNOTAVAIL},
+        {"/ip4/10.0.0.2/simudp/4000,host=a", true, -EADDRNOTAVAIL},
+        {"/ip4/10.0.0.2/simudp/4000,host=nobody", false, -EADDRNOTAVAIL},
+        {"/dns/example.org/simudp/4000", false, STK_ENAME},
+        {"/ip4/10.0.0.2/simudp/65536", true, STK_ESYNTAX},
+        {"/ip4/10.0.0.2/simudp/x", true, STK_ESYNTAX},
+    };
+    struct stk_loop *loop;
+    struct world w;
+
+    open_world(&w, 1, &(struct stk_sim_wire){0});
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct stk_error error = {0};
+        struct stk_port *port;
+
+        CU_ASSERT_EQUAL(
+            open_port(stk_sim_loop(w.sim), cases[i].text, cases[i].listening, &port, &error),
+            cases[i].code);
+        CU_ASSERT_EQUAL(error.code, cases[i].code);
+    }
+    CU_ASSERT_EQUAL_FATAL(stk_loop_new(NULL, &loop), 0);
+    struct stk_error error = {0};
+    struct stk_port *port;
+    CU_ASSERT_EQUAL(open_port(loop, "/ip4/10.0.0.2/simudp/4000", true, &port, &error), -ENOTSUP);
+    stk_loop_free(loop);
+    close_world(&w);
+}
+
 /* --- Time limits and the trace ---------------------------------------------------------------- */
 
 static void again_at_once(struct stk_timer *timer)
@@ -830,6 +932,8 @@ static CU_TestInfo tests[] = {
      a_host_that_moves_is_not_found_at_its_old_address},
     {"packets for nobody are dropped", packets_for_nobody_are_dropped},
     {"a sim can end with packets under way", a_sim_can_end_with_packets_under_way},
+    {"ports stand on simulated sockets", ports_stand_on_simulated_sockets},
+    {"what a port can't bind is an error", what_a_port_can_not_bind_is_an_error},
     {"hangs are found by time and by events", hangs_are_found_by_time_and_by_events},
     {"time passes exactly as asked", time_passes_exactly_as_asked},
     {"descriptors and foreign loops are refused", descriptors_and_foreign_loops_are_refused},
