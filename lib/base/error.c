@@ -57,6 +57,8 @@ int stk_error_set(struct stk_error *error, int code, const char *layer, const ch
 {
     va_list arguments;
 
+    if (!error)
+        return code;
     error->code = code;
     snprintf(error->layer, sizeof error->layer, "%s", layer);
     va_start(arguments, format);

@@ -38,7 +38,8 @@ struct stk_error {
 /* A short phrase for a code; static, never NULL. */
 const char *stk_strerror(int code);
 
-/* Sets all three parts; long texts are cut. Returns `code`, so that it can end a function. */
+/* Sets all three parts, or nothing where `error` is NULL; long texts are cut. Returns `code`, so
+ * that it can end a function. */
 int stk_error_set(struct stk_error *error, int code, const char *layer, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
