@@ -36,7 +36,9 @@ int blueprint_new(struct stk_recipe *recipe, bool listening, struct blueprint **
         return stk_error_set(error, STK_ESTACK, "recipe", "%s does not end in a stream%s",
                              stk_recipe_text(recipe),
                              stk_recipe_shape(recipe) == STK_DATAGRAMS ? ": put ptcp on top" : "");
-    if (listening && recipe->segments[first].type->stream->listen == NULL)
+    /* A fragment to insert stands on a stream that was accepted already. */
+    if (listening && recipe->segments[first].type->below != STK_STREAM &&
+        recipe->segments[first].type->stream->listen == NULL)
         return stk_error_set(error, STK_ESTACK, "recipe", "%s can't listen",
                              recipe->segments[first].type->name);
 
