@@ -1,6 +1,7 @@
 /* Goal: links do what their settings say, to the microsecond; the same seed gives the same run.
  * Method: numbered datagrams from bare sockets across one or two links, and what becomes of them.
  */
+#include "fault.h"
 #include "harness.h"
 #include "oracle.h"
 #include "sim.h"
@@ -755,6 +756,53 @@ static void what_a_port_can_not_bind_is_an_error(void)
     close_world(&w);
 }
 
+/* Builds a small world and sends through it; false if anything said that there is no memory. */
+static bool live_a_little(void)
+{
+    static const struct stk_sim_options options = {.trace_events = 4};
+    static const struct stk_sim_wire wire = {.rate_bit_s = 8000000, .duplicate_ppm = 1000000};
+    struct stk_sim_socket *socket = NULL;
+    struct stk_sim_link *link;
+    struct stk_sim_host *a, *b;
+    uint8_t data[64] = {0};
+    struct stk_run run = {.data = data, .stride = 8, .size = 8, .last_size = 8, .count = 8};
+    struct world w = {.arrivals = (struct arrival[64]){{0}}};
+
+    if (stk_sim_new(&options, &w.sim) < 0)
+        return false;
+    stk_addr_parse(&w.to_addr, "10.0.0.2:4000");
+    run.peer = &w.to_addr;
+    if (stk_sim_host_add(w.sim, "a", "10.0.0.1", &a) == 0 &&
+        stk_sim_host_add(w.sim, "b", "10.0.0.2", &b) == 0 &&
+        stk_sim_link_add(w.sim, a, b, &wire, NULL, &link) == 0 &&
+        stk_sim_socket_open(b, &w.to_addr, &user_type, &w, &socket) == 0) {
+        stk_sim_host_set(b, &(struct stk_sim_host_options){.gather_us = 50});
+        CU_ASSERT_EQUAL(stk_sim_socket_send(socket, &run, 1), 1);
+        stk_addr_parse(&w.to_addr, "10.0.0.1:4000");
+        CU_ASSERT_EQUAL(stk_sim_socket_send(socket, &run, 1), 1);
+        CU_ASSERT_EQUAL(stk_sim_run(w.sim), 0);
+    }
+    if (socket)
+        stk_sim_socket_close(socket);
+    stk_sim_free(w.sim);
+    return socket != NULL && w.count == 8;
+}
+
+static void without_memory_packets_are_lost_and_calls_fail(void)
+{
+    fault_heap_install();
+    for (long n = 1;; n++) {
+        fault_heap_fail(n, FAULT_ONCE);
+        const bool all = live_a_little();
+
+        if (!fault_heap_has_failed()) {
+            CU_ASSERT_TRUE(all);
+            break;
+        }
+    }
+    CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+}
+
 /* --- Time limits and the trace ---------------------------------------------------------------- */
 
 static void again_at_once(struct stk_timer *timer)
@@ -934,6 +982,8 @@ static CU_TestInfo tests[] = {
     {"a sim can end with packets under way", a_sim_can_end_with_packets_under_way},
     {"ports stand on simulated sockets", ports_stand_on_simulated_sockets},
     {"what a port can't bind is an error", what_a_port_can_not_bind_is_an_error},
+    {"without memory packets are lost and calls fail",
+     without_memory_packets_are_lost_and_calls_fail},
     {"hangs are found by time and by events", hangs_are_found_by_time_and_by_events},
     {"time passes exactly as asked", time_passes_exactly_as_asked},
     {"descriptors and foreign loops are refused", descriptors_and_foreign_loops_are_refused},
