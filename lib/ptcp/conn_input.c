@@ -1,0 +1,290 @@
+#include "connection.h"
+#include "endpoint.h"
+#include "error.h"
+
+#include <assert.h>
+
+enum {
+    RETRIES_MAX = 4,
+    BLOCKED_FIRST_US = 500000,
+    BLOCKED_SHIFT_MAX = 4,
+    FREQUENCY_WINDOW_SHARE = 8, /* an ACK for each such part of the window */
+    FREQUENCY_PACKETS_MAX = 32,
+};
+
+/* --- What became of our packets
+ * ------------------------------------------------------------------- */
+
+static bool is_blocked(const struct ptcp_conn *conn)
+{
+    const struct ptcp_sendbuf *out = &conn->out;
+
+    return out->lost.count == 0 && out->next < out->end && out->next >= conn->flow.peer_limit;
+}
+
+/* The peer knows that we wait; in case its answer is lost in some way, we ask again. */
+static void plan_next_question(struct ptcp_conn *conn, uint64_t now_us)
+{
+    const unsigned shift =
+        conn->blocked_count < BLOCKED_SHIFT_MAX ? conn->blocked_count : BLOCKED_SHIFT_MAX;
+
+    if (!is_blocked(conn))
+        return;
+    conn->blocked_us = now_us + ((uint64_t)BLOCKED_FIRST_US << shift);
+    conn->blocked_count = (uint8_t)(shift + 1);
+}
+
+static void acked(void *owner, const struct ptcp_sent *record)
+{
+    struct ptcp_conn *conn = owner;
+
+    if (record->flags & PTCP_CARRIED_STREAM) {
+        const struct ptcp_piece piece = ptcp_sent_piece(record);
+
+        if (ptcp_sendbuf_acked(&conn->out, &piece) < 0)
+            conn->error = -ENOMEM; /* made known when the packet is done */
+    }
+    if (record->flags & PTCP_CARRIED_ACK)
+        ptcp_acks_confirmed(&conn->acks, record->ack_largest);
+    if (record->flags & PTCP_CARRIED_BLOCKED)
+        plan_next_question(conn, conn->heard_us);
+    if (ptcp_mtu_acked(&conn->path->mtu, record->size, record->flags & PTCP_SENT_PROBE))
+        ptcp_path_resize(conn->path);
+}
+
+static void lost(void *owner, const struct ptcp_sent *record)
+{
+    struct ptcp_conn *conn = owner;
+
+    if (record->flags & PTCP_CARRIED_STREAM) {
+        const struct ptcp_piece piece = ptcp_sent_piece(record);
+
+        if (ptcp_sendbuf_lost(&conn->out, &piece) < 0)
+            conn->error = -ENOMEM;
+    }
+    if (record->flags & PTCP_CARRIED_PARAMS && !conn->confirmed)
+        conn->due |= PTCP_DUE_PARAMS;
+    if (record->flags & PTCP_CARRIED_MAX_DATA)
+        conn->flow.update = conn->in.fin_offset == UINT64_MAX;
+    if (record->flags & PTCP_CARRIED_BLOCKED)
+        conn->flow.blocked_at = UINT64_MAX;
+    if (record->flags & PTCP_CARRIED_FREQUENCY)
+        conn->due |= PTCP_DUE_FREQUENCY;
+    if (record->flags & PTCP_SENT_PROBE)
+        ptcp_mtu_probe_lost(&conn->path->mtu, conn->heard_us);
+}
+
+const struct ptcp_recovery_owner ptcp_conn_owner = {.acked = acked, .lost = lost};
+
+/* --- Frames --------------------------------------------------------------------------------------
+ */
+
+static void offer_room(struct ptcp_conn *conn)
+{
+    if (!conn->wants_room || ptcp_sendbuf_room(&conn->out) < conn->out.limit / 4)
+        return;
+    conn->wants_room = false;
+    ptcp_conn_raise(conn, PTCP_TX);
+}
+
+/* With a large window ACKs may be rarer; with a small one they may not. */
+static void adapt_ack_frequency(struct ptcp_conn *conn)
+{
+    const struct ptcp_path *path = conn->path;
+    uint64_t wish = path->cc.window_bytes / path->mtu.current / FREQUENCY_WINDOW_SHARE;
+
+    if (wish < PTCP_ACK_PACKETS)
+        wish = PTCP_ACK_PACKETS;
+    if (wish > FREQUENCY_PACKETS_MAX)
+        wish = FREQUENCY_PACKETS_MAX;
+    if (wish < 2 * (uint64_t)conn->asked_every && 2 * wish > conn->asked_every)
+        return;
+    conn->asked_every = (uint32_t)wish;
+    conn->due |= PTCP_DUE_FREQUENCY;
+}
+
+static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
+{
+    const uint64_t una = conn->out.una;
+    const int rc =
+        ptcp_recovery_ack(&conn->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
+
+    if (rc <= 0)
+        return rc;
+    conn->progress_us = now_us;
+    if (conn->out.una > una) {
+        conn->released_us = now_us;
+        offer_room(conn);
+    }
+    if (ptcp_state_is_open(conn->state))
+        adapt_ack_frequency(conn);
+    return 0;
+}
+
+static int take_stream(struct ptcp_conn *conn, const struct ptcp_frame *frame)
+{
+    const uint64_t before = conn->in.contiguous;
+    const int rc = ptcp_reasm_put(&conn->in, frame->value, frame->data, frame->len, frame->fin,
+                                  conn->flow.granted);
+
+    if (rc == 0 && conn->in.contiguous > before)
+        ptcp_conn_raise(conn, PTCP_RX);
+    return rc;
+}
+
+static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
+{
+    if (!ptcp_flow_raise(&conn->flow, limit))
+        return;
+    conn->blocked_us = UINT64_MAX;
+    conn->blocked_count = 0;
+}
+
+static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_frame *frame,
+                      const struct ptcp_ack *ack)
+{
+    switch (frame->type) {
+    case PTCP_FRAME_ACK:
+    case PTCP_FRAME_ACK_ECN:
+        return take_ack(conn, now_us, ack);
+    case PTCP_FRAME_STREAM:
+        return take_stream(conn, frame);
+    case PTCP_FRAME_MAX_DATA:
+        take_max_data(conn, frame->value);
+        return 0;
+    case PTCP_FRAME_DATA_BLOCKED:
+        conn->flow.update = conn->in.fin_offset == UINT64_MAX;
+        ptcp_acks_hurry(&conn->acks, now_us);
+        return 0;
+    case PTCP_FRAME_ACK_FREQUENCY:
+        ptcp_acks_frequency(&conn->acks, frame->value, frame->second, frame->third);
+        return 0;
+    case PTCP_FRAME_PATH_CHALLENGE:
+        conn->challenge = frame->value;
+        conn->due |= PTCP_DUE_PATH_RESPONSE;
+        return 0;
+    default: /* PING; PARAMS and COOKIE were seen before; PATH_RESPONSE to nothing we asked */
+        return 0;
+    }
+}
+
+/* --- Packets -------------------------------------------------------------------------------------
+ */
+
+struct outcome {
+    int rc; /* of the frame that ended it */
+    bool eliciting, unkept, reset;
+    uint64_t code;
+};
+
+static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us, struct stk_reader frames)
+{
+    struct outcome outcome = {.rc = 0};
+    struct ptcp_frame frame;
+    struct ptcp_ack ack;
+    int more;
+
+    while ((more = ptcp_frame_read(&frames, &frame, &ack)) > 0) {
+        outcome.eliciting |= ptcp_frame_elicits(frame.type);
+        if (frame.type == PTCP_FRAME_RESET) {
+            outcome.reset = true;
+            outcome.code = frame.value;
+            return outcome;
+        }
+        const int rc = take_frame(conn, now_us, &frame, &ack);
+        if (rc == -ENOMEM || rc == STK_ELIMIT)
+            outcome.unkept = true;
+        else if (rc < 0)
+            outcome.rc = rc;
+        if (outcome.rc < 0)
+            return outcome;
+    }
+    outcome.rc = more;
+    return outcome;
+}
+
+static const char *reset_text(uint64_t code)
+{
+    switch (code) {
+    case PTCP_RESET_PROTOCOL:
+        return "reset by the peer: it found a protocol error";
+    case PTCP_RESET_TIMEOUT:
+        return "reset by the peer: it timed out";
+    case PTCP_RESET_RESOURCES:
+        return "reset by the peer: it is out of memory";
+    default:
+        return "reset by the peer";
+    }
+}
+
+/* Bytes for a user who has left: TCP's answer is a reset, and so is ours. */
+static bool is_for_nobody(const struct ptcp_conn *conn)
+{
+    return conn->released && ptcp_reasm_readable(&conn->in) > 0;
+}
+
+/* True if the connection lives on. */
+static bool judge(struct ptcp_conn *conn, uint64_t now_us, const struct outcome *outcome)
+{
+    if (outcome->reset)
+        ptcp_conn_fail(conn, now_us, -ECONNRESET, reset_text(outcome->code));
+    else if (outcome->rc < 0)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_PROTOCOL, -EPROTO, "the peer broke the protocol");
+    else if (conn->error == -ENOMEM)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_RESOURCES, -ENOMEM, "out of memory");
+    else if (is_for_nobody(conn))
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_CANCELLED, -ECONNABORTED,
+                        "bytes came after the user had left");
+    else
+        return true;
+    return false;
+}
+
+static bool elicits(struct stk_reader frames)
+{
+    struct ptcp_frame frame;
+    struct ptcp_ack ack;
+    bool any = false;
+
+    while (!any && ptcp_frame_read(&frames, &frame, &ack) > 0)
+        any = ptcp_frame_elicits(frame.type);
+    return any;
+}
+
+void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
+                     struct stk_reader frames, const struct stk_run *run, size_t size)
+{
+    const uint64_t packet = ptcp_packet_number(header->packet, ptcp_acks_expected(&conn->acks));
+
+    conn->packets_received++;
+    conn->bytes_received += size;
+    conn->heard_us = now_us;
+    if (!ptcp_acks_is_new(&conn->acks, packet)) {
+        /* A copy. Our ACK may have been lost; repeating it costs little. */
+        if (elicits(frames))
+            ptcp_acks_hurry(&conn->acks, now_us);
+        ptcp_endpoint_touch(conn->endpoint, conn);
+        return;
+    }
+    const struct outcome outcome = take_frames(conn, now_us, frames);
+    if (!judge(conn, now_us, &outcome))
+        return;
+    if (!outcome.unkept)
+        ptcp_acks_take(&conn->acks, packet, now_us, outcome.eliciting, run->ecn);
+    ptcp_conn_step(conn, now_us);
+    ptcp_endpoint_touch(conn->endpoint, conn);
+}
+
+void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *cookie, size_t len)
+{
+    assert(len <= PTCP_COOKIE_MAX_BYTES);
+    if (conn->retries >= RETRIES_MAX)
+        return;
+    conn->retries++;
+    conn->heard_us = now_us;
+    memcpy(conn->cookie, cookie, len);
+    conn->cookie_len = (uint8_t)len;
+    ptcp_recovery_abandon(&conn->recovery, &ptcp_conn_owner, conn);
+    conn->due |= PTCP_DUE_PARAMS;
+    ptcp_endpoint_touch(conn->endpoint, conn);
+}

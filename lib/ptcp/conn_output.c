@@ -1,0 +1,418 @@
+#include "connection.h"
+#include "endpoint.h"
+#include "error.h"
+#include "tag.h"
+
+#include <assert.h>
+
+enum {
+    SKIP_MIN = 128, /* packets between two numbers that are left out */
+    SKIP_SPREAD = 1024,
+    SMALL_PACKET = 64, /* room that control frames need at most, beside an ACK */
+};
+
+/* One packet in the making. */
+struct draft {
+    struct stk_writer writer;
+    uint8_t *start;
+    struct ptcp_sent record;
+};
+
+static size_t tag_len(const struct ptcp_conn *conn)
+{
+    return ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
+}
+
+/* --- What is due ---------------------------------------------------------------------------------
+ */
+
+static bool is_handshaking(const struct ptcp_conn *conn)
+{
+    return conn->state == PTCP_STATE_SYN_SENT || conn->state == PTCP_STATE_SYN_RECEIVED;
+}
+
+static bool handshake_is_due(const struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (conn->confirmed || conn->state == PTCP_STATE_CLOSED)
+        return false;
+    if (!is_handshaking(conn) && !conn->passive)
+        return false;
+    return conn->due & PTCP_DUE_PARAMS || conn->recovery.probes > 0 ||
+           (conn->state == PTCP_STATE_SYN_RECEIVED && conn->acks.due_us <= now_us);
+}
+
+static bool control_is_due(const struct ptcp_conn *conn, uint64_t now_us)
+{
+    return conn->acks.due_us <= now_us || conn->flow.update ||
+           (conn->due & ~(unsigned)PTCP_DUE_PARAMS);
+}
+
+/* Congestion window and pacer let a full packet go. */
+static bool window_is_open(struct ptcp_conn *conn, uint64_t now_us, size_t size)
+{
+    struct ptcp_path *path = conn->path;
+
+    if (conn->recovery.in_flight + size > path->cc.window_bytes)
+        return false;
+    const uint64_t next_us = ptcp_pacer_next_us(&path->pacer, now_us);
+    conn->pace_us = next_us > now_us ? next_us : 0;
+    return conn->pace_us == 0;
+}
+
+static bool data_is_due(struct ptcp_conn *conn, uint64_t now_us)
+{
+    conn->pace_us = 0;
+    return ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit) &&
+           window_is_open(conn, now_us, conn->path->mtu.current) &&
+           ptcp_sent_reserve(&conn->recovery.ring, true) == 0;
+}
+
+static void notice_blocked(struct ptcp_conn *conn)
+{
+    const struct ptcp_sendbuf *out = &conn->out;
+
+    if (out->lost.count > 0 || out->next >= out->end || out->next < conn->flow.peer_limit ||
+        conn->flow.blocked_at == conn->flow.peer_limit)
+        return;
+    conn->flow.blocked_at = conn->flow.peer_limit;
+    conn->due |= PTCP_DUE_BLOCKED;
+}
+
+/* --- Frames --------------------------------------------------------------------------------------
+ */
+
+static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uint8_t *at,
+                  size_t size)
+{
+    const struct ptcp_header header = {
+        .type = type,
+        .destination = type == PTCP_SYN ? 0 : conn->peer_id,
+        .source = conn->slot.id,
+        .packet = (uint32_t)conn->recovery.ring.next,
+    };
+
+    *draft = (struct draft){.start = at};
+    draft->writer = stk_writer_of(at, size - tag_len(conn));
+    ptcp_header_write(&draft->writer, &header);
+}
+
+static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us)
+{
+    struct ptcp_acks *acks = &conn->acks;
+    const uint64_t delay_us = now_us > acks->newest_us ? now_us - acks->newest_us : 0;
+
+    if (!ptcp_acks_any(acks))
+        return;
+    if (!ptcp_ack_write(&draft->writer, &acks->received, delay_us,
+                        ptcp_acks_has_ecn(acks) ? acks->ecn : NULL))
+        return;
+    draft->record.flags |= PTCP_CARRIED_ACK;
+    draft->record.ack_largest = ptcp_acks_expected(acks) - 1;
+    ptcp_acks_sent(acks);
+}
+
+static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
+{
+    if (!conn->flow.update)
+        return;
+    ptcp_value_write(&draft->writer, PTCP_FRAME_MAX_DATA,
+                     ptcp_flow_grant(&conn->flow, conn->in.consumed));
+    draft->record.flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
+}
+
+static uint64_t wanted_ack_delay_us(const struct ptcp_conn *conn)
+{
+    const uint64_t quarter_us = conn->path->rtt.smoothed_us / 4;
+
+    return quarter_us < 1000                ? 1000
+           : quarter_us < PTCP_ACK_DELAY_US ? quarter_us
+                                            : PTCP_ACK_DELAY_US;
+}
+
+static void add_due(struct draft *draft, struct ptcp_conn *conn)
+{
+    struct stk_writer *writer = &draft->writer;
+
+    if (conn->due & PTCP_DUE_BLOCKED) {
+        ptcp_value_write(writer, PTCP_FRAME_DATA_BLOCKED, conn->flow.blocked_at);
+        draft->record.flags |= PTCP_CARRIED_BLOCKED | PTCP_SENT_ELICITING;
+    }
+    if (conn->due & PTCP_DUE_FREQUENCY) {
+        ptcp_ack_frequency_write(writer, conn->frequency_sequence++, conn->asked_every,
+                                 wanted_ack_delay_us(conn));
+        draft->record.flags |= PTCP_CARRIED_FREQUENCY | PTCP_SENT_ELICITING;
+    }
+    if (conn->due & PTCP_DUE_PATH_RESPONSE) {
+        ptcp_path_write(writer, PTCP_FRAME_PATH_RESPONSE, conn->challenge);
+        draft->record.flags |= PTCP_SENT_ELICITING;
+    }
+    if (conn->due & PTCP_DUE_PING) {
+        stk_write_u8(writer, PTCP_FRAME_PING);
+        draft->record.flags |= PTCP_SENT_PING | PTCP_SENT_ELICITING;
+    }
+    conn->due &= PTCP_DUE_PARAMS;
+}
+
+static void add_piece(struct draft *draft, struct ptcp_conn *conn, const struct ptcp_piece *piece)
+{
+    const bool again = piece->offset < conn->out.next;
+
+    ptcp_stream_write(&draft->writer, piece->offset, piece->len, piece->fin, true);
+    uint8_t *room = stk_write_room(&draft->writer, piece->len);
+    assert(room);
+    ptcp_store_copy(&conn->out.store, piece->offset, piece->len, room);
+    if (again)
+        conn->bytes_resent += piece->len;
+    if (ptcp_sendbuf_sent(&conn->out, piece) < 0)
+        conn->error = -ENOMEM; /* made known by the next packet that comes in */
+    draft->record.offset = piece->offset;
+    draft->record.len = piece->len;
+    draft->record.flags |= PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING;
+    if (piece->fin)
+        draft->record.flags |= PTCP_CARRIED_FIN;
+}
+
+static size_t stream_room(const struct draft *draft)
+{
+    const size_t left = stk_writer_left(&draft->writer);
+
+    return left > PTCP_STREAM_HEADER_MAX_BYTES ? left - PTCP_STREAM_HEADER_MAX_BYTES + 8 : 0;
+}
+
+/* As pick() with the exact room: the length of the offset is known only now. */
+static bool pick(struct ptcp_conn *conn, const struct draft *draft, struct ptcp_piece *piece)
+{
+    const size_t room = stream_room(draft);
+
+    if (room < 16 || !ptcp_sendbuf_pick(&conn->out, conn->flow.peer_limit, room, piece))
+        return false;
+    const size_t header = 1 + stk_varint_len(piece->offset);
+    const size_t exact = stk_writer_left(&draft->writer) - header;
+    return ptcp_sendbuf_pick(&conn->out, conn->flow.peer_limit, exact, piece);
+}
+
+/* The n-th oldest packet with stream data that may have been lost. */
+static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsigned skip,
+                        struct ptcp_piece *piece)
+{
+    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+    const struct ptcp_sent *record = ptcp_sent_oldest(ring);
+    const size_t room = stream_room(draft);
+
+    for (; record; record = ptcp_sent_after(ring, record)) {
+        if (record->state != PTCP_SENT_OUTSTANDING || !(record->flags & PTCP_CARRIED_STREAM))
+            continue;
+        if (skip-- > 0)
+            continue;
+        *piece = ptcp_sent_piece(record);
+        if (piece->offset < conn->out.una) {
+            const uint64_t gone = conn->out.una - piece->offset;
+
+            piece->len -= (uint32_t)(gone < piece->len ? gone : piece->len);
+            piece->offset = conn->out.una;
+        }
+        if (piece->len > room - 8) {
+            piece->len = (uint32_t)(room - 8);
+            piece->fin = false;
+        }
+        return piece->len > 0 || (piece->fin && piece->offset == conn->out.end);
+    }
+    return false;
+}
+
+/* --- Packets -------------------------------------------------------------------------------------
+ */
+
+static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us)
+{
+    const uint64_t destination = draft->start[0] == PTCP_SYN ? 0 : conn->peer_id;
+    size_t size = (size_t)(draft->writer.at - draft->start);
+
+    assert(!draft->writer.failed);
+    if (ptcp_conn_is_plain(conn)) {
+        stk_store_be64(draft->start + size,
+                       ptcp_tag(destination, conn->slot.id, draft->start, size));
+        size += PTCP_TAG_BYTES;
+    }
+    draft->record.size = (uint16_t)(size + conn->path->overhead);
+    ptcp_recovery_sent(&conn->recovery, conn->path, now_us, &draft->record);
+    conn->packets_sent++;
+    conn->bytes_sent += draft->record.size;
+    if (!conn->path->validated)
+        conn->path->unvalidated_out += draft->record.size;
+    if (draft->record.flags & PTCP_SENT_ELICITING)
+        ptcp_pacer_spend(&conn->path->pacer, draft->record.size);
+    return size;
+}
+
+static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size)
+{
+    const bool syn = conn->state == PTCP_STATE_SYN_SENT;
+    struct ptcp_params params;
+    struct ptcp_piece piece;
+    struct draft draft;
+
+    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+        return 0;
+    begin(&draft, conn, syn ? PTCP_SYN : PTCP_SYN_ACK, at, size);
+    ptcp_conn_offer_params(conn, &params);
+    ptcp_params_write(&draft.writer, &params);
+    draft.record.flags |= PTCP_CARRIED_PARAMS | PTCP_SENT_ELICITING;
+    if (syn && conn->cookie_len)
+        ptcp_cookie_write(&draft.writer, conn->cookie, conn->cookie_len);
+    if (!syn)
+        add_ack(&draft, conn, now_us);
+    if (syn && conn->early &&
+        ptcp_sendbuf_pick(&conn->out, stream_room(&draft), stream_room(&draft), &piece))
+        add_piece(&draft, conn, &piece);
+    conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
+    conn->recovery.probes = 0;
+    return finish(&draft, conn, now_us);
+}
+
+static void skip_a_number(struct ptcp_conn *conn)
+{
+    if (conn->recovery.ring.next < conn->skip_at || conn->recovery.in_flight == 0)
+        return;
+    ptcp_sent_skip(&conn->recovery.ring);
+    conn->skip_at =
+        conn->recovery.ring.next + SKIP_MIN + ptcp_endpoint_random(conn->endpoint) % SKIP_SPREAD;
+}
+
+/* The first packet of a run may carry everything, the others only stream data. */
+static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
+                         bool first)
+{
+    const bool data = data_is_due(conn, now_us);
+    const bool probe = conn->recovery.probes > 0;
+    struct ptcp_piece piece;
+    struct draft draft;
+
+    notice_blocked(conn);
+    if (!data && !probe && !(first && control_is_due(conn, now_us)))
+        return 0;
+    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+        return 0;
+    skip_a_number(conn);
+    begin(&draft, conn, PTCP_DATA, at, size);
+    if (first && (conn->acks.waiting > 0 || conn->acks.due_us <= now_us))
+        add_ack(&draft, conn, now_us);
+    if (first) {
+        add_max_data(&draft, conn);
+        add_due(&draft, conn);
+    }
+    if (probe) {
+        conn->recovery.probes--;
+        if (pick_oldest(conn, &draft, PTCP_PTO_PROBES - 1 - conn->recovery.probes, &piece) ||
+            pick(conn, &draft, &piece))
+            add_piece(&draft, conn, &piece);
+        else if (!(draft.record.flags & PTCP_SENT_ELICITING))
+            stk_write_u8(&draft.writer, PTCP_FRAME_PING);
+        draft.record.flags |= PTCP_SENT_ELICITING;
+    } else if (data && pick(conn, &draft, &piece)) {
+        add_piece(&draft, conn, &piece);
+    }
+    return finish(&draft, conn, now_us);
+}
+
+/* A PING, padded to the size in question. */
+static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room)
+{
+    struct ptcp_path *path = conn->path;
+    const uint16_t wish = ptcp_mtu_probe(&path->mtu, now_us);
+    struct draft draft;
+
+    if (wish == 0 || !conn->confirmed || conn->out.lost.count > 0 ||
+        conn->out.next - conn->out.una < path->mtu.current || room < wish ||
+        conn->recovery.in_flight + wish > path->cc.window_bytes ||
+        ptcp_sent_reserve(&conn->recovery.ring, true) < 0)
+        return 0;
+    begin(&draft, conn, PTCP_DATA, at, (size_t)(wish - path->overhead));
+    stk_write_u8(&draft.writer, PTCP_FRAME_PING);
+    const size_t left = stk_writer_left(&draft.writer);
+    memset(stk_write_room(&draft.writer, left), PTCP_FRAME_PADDING, left);
+    draft.record.flags |= PTCP_SENT_PROBE | PTCP_SENT_ELICITING;
+    ptcp_mtu_probe_sent(&path->mtu);
+    return finish(&draft, conn, now_us);
+}
+
+/* --- Runs ----------------------------------------------------------------------------------------
+ */
+
+static void describe(struct ptcp_conn *conn, struct stk_run *run, uint8_t *data)
+{
+    *run = (struct stk_run){.data = data,
+                            .association = conn->association,
+                            .peer = conn->peer.len ? &conn->peer : NULL,
+                            .local = conn->local.len ? &conn->local : NULL};
+}
+
+static int single(struct stk_run *run, size_t size)
+{
+    run->size = run->last_size = (uint16_t)size;
+    run->count = size > 0;
+    return size > 0;
+}
+
+static unsigned run_limit(const struct stk_run *run, size_t capacity)
+{
+    const size_t by_room = capacity / run->stride, by_size = STK_RUN_BYTES_MAX / run->stride;
+    const size_t limit = by_room < by_size ? by_room : by_size;
+
+    return limit < 1 ? 1 : limit < STK_RUN_COUNT_MAX ? (unsigned)limit : STK_RUN_COUNT_MAX;
+}
+
+static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, size_t capacity)
+{
+    const uint16_t full = ptcp_path_packet_size(conn->path);
+    unsigned limit;
+
+    run->size = full;
+    run->stride = (uint32_t)full + conn->path->overhead;
+    limit = run_limit(run, capacity);
+    while (run->count < limit) {
+        const size_t size =
+            build_data(conn, now_us, stk_run_at(run, run->count), full, run->count == 0);
+
+        if (size == 0)
+            break;
+        run->count++;
+        run->last_size = (uint16_t)size;
+        if (size < full)
+            break;
+    }
+    if (run->count == 1)
+        run->size = run->last_size;
+    return run->count > 0;
+}
+
+static void note_app_limited(struct ptcp_conn *conn)
+{
+    if (conn->recovery.in_flight < conn->path->cc.window_bytes &&
+        !ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit))
+        ptcp_recovery_app_limited(&conn->recovery);
+}
+
+int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
+                     size_t capacity)
+{
+    const uint16_t head = conn->endpoint->options.head;
+    size_t size;
+
+    assert(capacity >= conn->path->mtu.current);
+    describe(conn, run, buffer + head);
+    if (conn->state == PTCP_STATE_CLOSED || !ptcp_path_allows(conn->path, conn->path->mtu.current))
+        return 0;
+    if (handshake_is_due(conn, now_us))
+        return single(run,
+                      build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path)));
+    if (is_handshaking(conn))
+        return 0;
+    if (fill_run(conn, now_us, run, capacity)) {
+        note_app_limited(conn);
+        return 1;
+    }
+    size = build_mtu_probe(conn, now_us, run->data, capacity);
+    run->probe = size > 0;
+    return single(run, size);
+}

@@ -1,0 +1,109 @@
+#include "connection.h"
+#include "endpoint.h"
+#include "error.h"
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static bool is_opening(const struct ptcp_conn *conn)
+{
+    return conn->state == PTCP_STATE_SYN_SENT || conn->state == PTCP_STATE_SYN_RECEIVED;
+}
+
+/* Something of ours waits for the peer. */
+static bool is_busy(const struct ptcp_conn *conn)
+{
+    return ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0;
+}
+
+static uint64_t silence_starts_us(const struct ptcp_conn *conn)
+{
+    return max_u64(conn->heard_us, conn->recovery.last_eliciting_us);
+}
+
+static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
+{
+    if (conn->keepalive_us == 0 || is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
+        return UINT64_MAX;
+    return silence_starts_us(conn) + conn->keepalive_us;
+}
+
+static uint64_t open_due_us(const struct ptcp_conn *conn)
+{
+    uint64_t due_us = keepalive_due_us(conn);
+
+    if (is_busy(conn))
+        due_us = min_u64(due_us, conn->progress_us + conn->user_timeout_us);
+    if (conn->idle_timeout_us)
+        due_us = min_u64(due_us, conn->heard_us + conn->idle_timeout_us);
+    if (conn->released)
+        due_us = min_u64(due_us, conn->released_us + conn->linger_us);
+    return min_u64(due_us, conn->blocked_us);
+}
+
+uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
+{
+    uint64_t due_us;
+
+    if (conn->state == PTCP_STATE_CLOSED)
+        return UINT64_MAX;
+    due_us = ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn));
+    if (is_opening(conn))
+        due_us = min_u64(due_us, conn->opened_us + conn->connect_timeout_us);
+    else
+        due_us = min_u64(due_us, open_due_us(conn));
+    if (conn->acks.due_us > now_us)
+        due_us = min_u64(due_us, conn->acks.due_us);
+    if (conn->pace_us > now_us)
+        due_us = min_u64(due_us, conn->pace_us);
+    return due_us;
+}
+
+/* True if the connection is over. */
+static bool check_limits(struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (is_opening(conn)) {
+        if (now_us < conn->opened_us + conn->connect_timeout_us)
+            return false;
+        ptcp_conn_fail(conn, now_us, -ETIMEDOUT, "no answer within the connect time-out");
+        return true;
+    }
+    if (is_busy(conn) && now_us >= conn->progress_us + conn->user_timeout_us)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
+                        "the peer acknowledged nothing within the user time-out");
+    else if (conn->idle_timeout_us && now_us >= conn->heard_us + conn->idle_timeout_us)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
+                        "nothing was heard within the idle time-out");
+    else if (conn->released && now_us >= conn->released_us + conn->linger_us)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
+                        "the peer did not finish after the user had left");
+    else
+        return false;
+    return true;
+}
+
+/* The user time-out counts from when the peer was last heard, but not from before a suspension. */
+static void keep_alive(struct ptcp_conn *conn, uint64_t now_us)
+{
+    const uint64_t earliest_us = now_us - min_u64(now_us, conn->keepalive_us);
+
+    conn->due |= PTCP_DUE_PING;
+    conn->was_busy = true;
+    conn->progress_us =
+        conn->keepalive_us < conn->user_timeout_us ? max_u64(conn->heard_us, earliest_us) : now_us;
+}
+
+void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (conn->state == PTCP_STATE_CLOSED || check_limits(conn, now_us))
+        return;
+    if (keepalive_due_us(conn) <= now_us && !is_opening(conn))
+        keep_alive(conn, now_us);
+    if (conn->blocked_us <= now_us) {
+        conn->blocked_us = UINT64_MAX;
+        conn->flow.blocked_at = UINT64_MAX;
+    }
+    if (ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn)) <= now_us)
+        ptcp_recovery_timeout(&conn->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
+    ptcp_endpoint_touch(conn->endpoint, conn);
+}

@@ -1,0 +1,403 @@
+#include "connection.h"
+
+#include "alloc.h"
+#include "endpoint.h"
+#include "error.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { SEND_BUFFER_START = 256 << 10 };
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static uint64_t or_default(uint64_t value, uint64_t fallback) { return value ? value : fallback; }
+
+/* --- Birth and death ---------------------------------------------------------------------------
+ */
+
+static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *options)
+{
+    const uint64_t window_max =
+        clamp(or_default(options->receive_window_max, STK_PTCP_RECEIVE_WINDOW_MAX),
+              STK_PTCP_BUFFER_MIN, UINT64_C(1) << 30);
+    const uint64_t window =
+        clamp(or_default(options->receive_window_init, STK_PTCP_RECEIVE_WINDOW_INIT),
+              STK_PTCP_BUFFER_MIN, window_max);
+
+    conn->connect_timeout_us = or_default(options->connect_timeout_us, STK_PTCP_CONNECT_TIMEOUT_US);
+    conn->user_timeout_us = or_default(options->user_timeout_us, STK_PTCP_USER_TIMEOUT_US);
+    conn->idle_timeout_us = options->idle_timeout_us;
+    conn->keepalive_us =
+        options->keepalive_off ? 0 : or_default(options->keepalive_us, STK_PTCP_KEEPALIVE_US);
+    conn->linger_us = or_default(options->linger_us, STK_PTCP_LINGER_US);
+    conn->send_buffer_max =
+        (uint32_t)clamp(or_default(options->send_buffer_max, STK_PTCP_SEND_BUFFER_MAX),
+                        STK_PTCP_BUFFER_MIN, 1 << 30);
+    ptcp_flow_init(&conn->flow, window, window_max);
+    conn->flow.granted = conn->flow.window;
+}
+
+static void init_halves(struct ptcp_conn *conn, const struct stk_ptcp_options *options)
+{
+    const struct ptcp_endpoint_options *port = &conn->endpoint->options;
+
+    ptcp_path_init(&conn->own_path, ptcp_cc_find(options->congestion),
+                   (uint16_t)(port->head + port->tail), port->max_datagram, options->mtu);
+    conn->path = &conn->own_path;
+    ptcp_recovery_init(&conn->recovery);
+    conn->recovery.peer_ack_delay_us = PTCP_ACK_DELAY_US;
+    ptcp_acks_init(&conn->acks);
+    ptcp_sendbuf_init(&conn->out, &conn->endpoint->pool,
+                      clamp(SEND_BUFFER_START, STK_PTCP_BUFFER_MIN, conn->send_buffer_max));
+    ptcp_reasm_init(&conn->in, &conn->endpoint->pool);
+}
+
+struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
+                                const struct stk_ptcp_options *options)
+{
+    struct ptcp_conn *conn = stk_alloc_zero(sizeof(*conn));
+
+    if (!conn)
+        return NULL;
+    if (ptcp_schedule_join(&endpoint->schedule, &conn->alarm) < 0) {
+        stk_free(conn);
+        return NULL;
+    }
+    conn->endpoint = endpoint;
+    conn->slot.id = id;
+    stk_list_init(&conn->ready);
+    stk_list_init(&conn->eventful);
+    stk_list_init(&conn->queue);
+    take_options(conn, options);
+    init_halves(conn, options);
+    conn->opened_us = conn->heard_us = conn->progress_us = now_us;
+    conn->due = PTCP_DUE_PARAMS;
+    conn->blocked_us = UINT64_MAX;
+    conn->skip_at = 64 + ptcp_endpoint_random(endpoint) % 512;
+    conn->asked_every = PTCP_ACK_PACKETS;
+    return conn;
+}
+
+void ptcp_conn_free(struct ptcp_conn *conn)
+{
+    assert(stk_list_empty(&conn->ready));
+    stk_list_remove(&conn->queue);
+    stk_list_remove(&conn->eventful);
+    ptcp_recovery_free(&conn->recovery);
+    ptcp_acks_free(&conn->acks);
+    ptcp_sendbuf_free(&conn->out);
+    ptcp_reasm_free(&conn->in);
+    stk_free(conn);
+}
+
+/* --- States and events ---------------------------------------------------------------------------
+ */
+
+void ptcp_conn_move(struct ptcp_conn *conn, enum ptcp_state state)
+{
+    if (state == conn->state)
+        return;
+    /* The first state is entered from the zeroed struct. */
+    assert(ptcp_state_may_move(conn->state, state) ||
+           (conn->state == PTCP_STATE_CLOSED && !conn->buried));
+    conn->state = (uint8_t)state;
+}
+
+void ptcp_conn_raise(struct ptcp_conn *conn, unsigned events)
+{
+    conn->events |= (uint8_t)events;
+    if (conn->owned && stk_list_empty(&conn->eventful))
+        stk_list_append(&conn->endpoint->eventful, &conn->eventful);
+}
+
+unsigned ptcp_conn_take_events(struct ptcp_conn *conn)
+{
+    const unsigned events = conn->events;
+
+    conn->events = 0;
+    stk_list_remove(&conn->eventful);
+    return events;
+}
+
+static void end_with_error(struct ptcp_conn *conn, int code, const char *text)
+{
+    assert(code < 0);
+    conn->error = code;
+    conn->error_text = text;
+    ptcp_conn_move(conn, PTCP_STATE_CLOSED);
+    ptcp_conn_raise(conn, PTCP_ERROR | PTCP_CLOSED);
+}
+
+/* In TIME_WAIT nothing is left that could fail. */
+static bool is_over(const struct ptcp_conn *conn)
+{
+    return conn->state == PTCP_STATE_CLOSED || conn->state == PTCP_STATE_TIME_WAIT;
+}
+
+void ptcp_conn_fail(struct ptcp_conn *conn, uint64_t now_us, int code, const char *text)
+{
+    if (is_over(conn))
+        return;
+    end_with_error(conn, code, text);
+    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
+}
+
+void ptcp_conn_reset(struct ptcp_conn *conn, uint64_t now_us, uint64_t reset, int code,
+                     const char *text)
+{
+    const bool told = conn->state != PTCP_STATE_SYN_SENT;
+
+    if (is_over(conn))
+        return;
+    end_with_error(conn, code, text);
+    ptcp_endpoint_bury(conn->endpoint, conn, now_us, told, reset);
+}
+
+static void happen(struct ptcp_conn *conn, enum ptcp_state_event event)
+{
+    ptcp_conn_move(conn, ptcp_state_after(conn->state, event));
+}
+
+void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (!ptcp_state_is_open(conn->state))
+        return;
+    if (!conn->told_eof && ptcp_reasm_complete(&conn->in)) {
+        conn->told_eof = true;
+        ptcp_acks_hurry(&conn->acks, now_us);
+        happen(conn, PTCP_EVENT_FIN);
+        ptcp_conn_raise(conn, PTCP_RX | PTCP_RX_EOF);
+    }
+    if (!conn->told_done && conn->out.fin_acked && conn->out.una == conn->out.end) {
+        conn->told_done = true;
+        happen(conn, PTCP_EVENT_FIN_ACKED);
+        ptcp_conn_raise(conn, PTCP_TX_DONE);
+    }
+    if (conn->state == PTCP_STATE_TIME_WAIT)
+        ptcp_conn_raise(conn, PTCP_CLOSED);
+}
+
+void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
+{
+    ptcp_conn_move(conn, PTCP_STATE_ESTABLISHED);
+    conn->progress_us = now_us;
+    stk_list_remove(&conn->queue);
+    if (conn->passive)
+        stk_list_append(&conn->endpoint->accepting, &conn->queue);
+    ptcp_conn_raise(conn, PTCP_READY | PTCP_TX);
+    if (conn->out.finished)
+        happen(conn, PTCP_EVENT_FINISH);
+}
+
+/* --- Parameters ----------------------------------------------------------------------------------
+ */
+
+void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *params)
+{
+    *params = (struct ptcp_params){
+        .window = conn->flow.granted,
+        .max_ack_delay_us = PTCP_ACK_DELAY_US,
+        .max_datagram = (uint64_t)(conn->path->mtu.max - conn->path->overhead),
+        .ack_packets = PTCP_ACK_PACKETS,
+        .idle_timeout_us = conn->idle_timeout_us,
+    };
+}
+
+void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params)
+{
+    const uint64_t idle_us = params->idle_timeout_us;
+
+    ptcp_flow_raise(&conn->flow, params->window);
+    conn->recovery.peer_ack_delay_us = clamp(params->max_ack_delay_us, 0, PTCP_ACK_DELAY_MAX_US);
+    if (params->max_datagram)
+        ptcp_mtu_limit(&conn->path->mtu,
+                       clamp(params->max_datagram, 0, UINT16_MAX) + conn->path->overhead);
+    ptcp_path_resize(conn->path);
+    if (params->ack_packets)
+        conn->acks.every = (uint32_t)clamp(params->ack_packets, 1, PTCP_ACK_PACKETS_MAX);
+    if (idle_us && (conn->idle_timeout_us == 0 || idle_us < conn->idle_timeout_us))
+        conn->idle_timeout_us = idle_us;
+}
+
+/* --- The user's calls
+ * ------------------------------------------------------------------------------ */
+
+/* Twice the window keeps the path busy while the user sleeps. */
+static void tune_send_buffer(struct ptcp_conn *conn)
+{
+    const uint64_t wish = 2 * conn->path->cc.window_bytes;
+
+    if (wish > conn->out.limit)
+        conn->out.limit = wish < conn->send_buffer_max ? wish : conn->send_buffer_max;
+}
+
+static size_t total_len(const struct iovec *iov, int count)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec *iov, int count)
+{
+    const size_t wish = total_len(iov, count);
+    long took;
+
+    (void)now_us;
+    if (conn->error)
+        return conn->error;
+    if (conn->out.finished || conn->state == PTCP_STATE_CLOSED)
+        return STK_ESHUTDOWN;
+    if (wish == 0)
+        return 0;
+    tune_send_buffer(conn);
+    took = ptcp_sendbuf_put(&conn->out, iov, count);
+    if (took == -ENOMEM && conn->out.una == conn->out.end)
+        return -ENOMEM; /* nothing that could make room later */
+    if (took <= 0 || (size_t)took < wish)
+        conn->wants_room = true;
+    if (took > 0)
+        ptcp_endpoint_touch(conn->endpoint, conn);
+    return took > 0 ? took : STK_AGAIN;
+}
+
+int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (conn->error)
+        return conn->error;
+    if (conn->out.finished)
+        return 0;
+    conn->out.finished = true;
+    conn->wants_room = false;
+    if (ptcp_state_is_open(conn->state))
+        happen(conn, PTCP_EVENT_FINISH);
+    ptcp_conn_step(conn, now_us);
+    ptcp_endpoint_touch(conn->endpoint, conn);
+    return 0;
+}
+
+int ptcp_conn_peek(struct ptcp_conn *conn, struct iovec *slices, int max)
+{
+    const int count = ptcp_reasm_peek(&conn->in, slices, max);
+
+    if (count > 0 || max == 0)
+        return count;
+    if (ptcp_reasm_complete(&conn->in))
+        return 0;
+    return conn->error ? conn->error : STK_AGAIN;
+}
+
+void ptcp_conn_consume(struct ptcp_conn *conn, uint64_t now_us, size_t len)
+{
+    ptcp_reasm_consume(&conn->in, len);
+    if (conn->buried || conn->in.fin_offset != UINT64_MAX)
+        return; /* nobody waits for more room */
+    ptcp_flow_consumed(&conn->flow, conn->in.consumed, now_us, conn->path->rtt.smoothed_us);
+    if (conn->flow.update)
+        ptcp_endpoint_touch(conn->endpoint, conn);
+}
+
+long ptcp_conn_recv(struct ptcp_conn *conn, uint64_t now_us, const struct iovec *iov, int count)
+{
+    size_t total = 0, room;
+
+    for (int i = 0; i < count; i++) {
+        uint8_t *to = iov[i].iov_base;
+
+        for (room = iov[i].iov_len; room > 0;) {
+            struct iovec slice;
+            const int rc = ptcp_conn_peek(conn, &slice, 1);
+
+            if (rc <= 0)
+                return total ? (long)total : rc;
+            const size_t len = slice.iov_len < room ? slice.iov_len : room;
+            memcpy(to, slice.iov_base, len);
+            ptcp_conn_consume(conn, now_us, len);
+            to += len;
+            room -= len;
+            total += len;
+        }
+    }
+    return (long)total;
+}
+
+void ptcp_conn_abort(struct ptcp_conn *conn, uint64_t now_us, uint64_t code)
+{
+    ptcp_conn_reset(conn, now_us, code, -ECONNABORTED, "aborted by this side");
+}
+
+void ptcp_conn_release(struct ptcp_conn *conn, uint64_t now_us)
+{
+    struct ptcp_endpoint *endpoint = conn->endpoint;
+
+    assert(conn->owned);
+    if (!conn->buried && ptcp_reasm_readable(&conn->in) > 0)
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_CANCELLED, -ECONNABORTED,
+                        "released with bytes unread");
+    ptcp_conn_take_events(conn);
+    conn->owned = false;
+    conn->released = true;
+    conn->released_us = now_us;
+    conn->user = NULL;
+    if (conn->buried) {
+        ptcp_conn_free(conn);
+        return;
+    }
+    if (conn->state == PTCP_STATE_SYN_SENT) {
+        ptcp_conn_fail(conn, now_us, -ECONNABORTED, "released before it was connected");
+        return;
+    }
+    ptcp_conn_finish(conn, now_us);
+    ptcp_endpoint_touch(endpoint, conn);
+}
+
+int ptcp_conn_error(const struct ptcp_conn *conn, const char **text)
+{
+    *text = conn->error_text ? conn->error_text : "";
+    return conn->error;
+}
+
+void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
+{
+    const struct ptcp_path *path = conn->path;
+    const struct stk_rtt *rtt = &path->rtt;
+    const struct ptcp_flow *flow = &conn->flow;
+
+    *stats = (struct stk_ptcp_stats){
+        .state = ptcp_state_name(conn->state),
+        .congestion = path->cc.type->name,
+        .rtt_us = rtt->smoothed_us,
+        .rtt_var_us = rtt->variance_us,
+        .rtt_min_us = rtt->sampled ? rtt->min_us : 0,
+        .rtt_latest_us = rtt->latest_us,
+        .cwnd_bytes = path->cc.window_bytes,
+        .ssthresh_bytes = path->cc.ssthresh_bytes,
+        .in_flight_bytes = conn->recovery.in_flight,
+        .pacing_bytes_per_s = path->pacer.rate,
+        .delivery_bytes_per_s = conn->recovery.rate,
+        .packets_sent = conn->packets_sent,
+        .packets_received = conn->packets_received,
+        .packets_lost = conn->recovery.lost_packets,
+        .packets_spurious = conn->recovery.spurious_packets,
+        .probe_timeouts = conn->recovery.timeouts,
+        .persistent_congestions = conn->recovery.persistent,
+        .bytes_sent = conn->bytes_sent,
+        .bytes_received = conn->bytes_received,
+        .bytes_resent = conn->bytes_resent,
+        .stream_sent = conn->out.next,
+        .stream_acked = conn->out.una,
+        .stream_received = conn->in.contiguous,
+        .stream_consumed = conn->in.consumed,
+        .send_window_bytes =
+            flow->peer_limit > conn->out.next ? flow->peer_limit - conn->out.next : 0,
+        .receive_window_bytes = flow->window,
+        .ecn_ce_received = conn->acks.ecn[2],
+        .mtu_bytes = path->mtu.current,
+    };
+}

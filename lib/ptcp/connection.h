@@ -1,0 +1,162 @@
+/*
+ * One connection: the state machine and the halves that work in it.
+ *
+ * A connection belongs to its endpoint; its user holds a handle until ptcp_conn_release().
+ * Nothing here calls out: what the user should know is gathered in `events`.
+ */
+#ifndef STK_PTCP_CONNECTION_H
+#define STK_PTCP_CONNECTION_H
+
+#include "acks.h"
+#include "dgram.h"
+#include "flow.h"
+#include "list.h"
+#include "path.h"
+#include "ptcp.h"
+#include "reasm.h"
+#include "recovery.h"
+#include "schedule.h"
+#include "sendbuf.h"
+#include "state.h"
+#include "table.h"
+
+struct ptcp_endpoint;
+
+/* The same meaning as in layer.h. */
+enum ptcp_event {
+    PTCP_READY = 1,
+    PTCP_RX = 2,
+    PTCP_TX = 4,
+    PTCP_RX_EOF = 8,
+    PTCP_TX_DONE = 16,
+    PTCP_ERROR = 32,
+    PTCP_CLOSED = 64, /* nothing follows; the handle may be released */
+};
+
+/* What waits to be put into a packet. */
+enum ptcp_due {
+    PTCP_DUE_PARAMS = 1, /* a SYN or SYN_ACK */
+    PTCP_DUE_PING = 2,
+    PTCP_DUE_BLOCKED = 4,
+    PTCP_DUE_FREQUENCY = 8,
+    PTCP_DUE_PATH_RESPONSE = 16,
+};
+
+struct ptcp_conn {
+    struct ptcp_slot slot; /* holds the local id */
+    struct ptcp_endpoint *endpoint;
+    void *user;
+    struct stk_node ready;    /* in endpoint->ready while it may have packets to send */
+    struct stk_node eventful; /* in endpoint->eventful while events are set */
+    struct stk_node queue;    /* in endpoint->opening, then (passive) in endpoint->accepting */
+    struct ptcp_alarm alarm;
+
+    uint64_t peer_id;
+    uint64_t association; /* 0: plain mode */
+    struct stk_addr peer, local;
+
+    uint8_t state;  /* enum ptcp_state */
+    uint8_t events; /* enum ptcp_event */
+    uint8_t due;    /* enum ptcp_due */
+    uint8_t cookie_len;
+    bool passive;   /* came from a SYN to a listener */
+    bool confirmed; /* the peer has used our id */
+    bool queued;    /* counts in the listener's backlog */
+    bool owned;     /* a user has the handle */
+    bool released;  /* a user had the handle, and gave it back */
+    bool buried;    /* out of the endpoint's table, in endpoint->buried */
+    bool early;     /* SYN may carry data */
+    bool told_eof, told_done, wants_room, was_busy;
+    uint8_t retries;
+    int error;
+    const char *error_text; /* static */
+    uint8_t cookie[PTCP_COOKIE_MAX_BYTES];
+
+    struct ptcp_path *path, own_path;
+    struct ptcp_recovery recovery;
+    struct ptcp_acks acks;
+    struct ptcp_sendbuf out;
+    struct ptcp_reasm in;
+    struct ptcp_flow flow;
+
+    uint64_t connect_timeout_us, user_timeout_us, idle_timeout_us, keepalive_us, linger_us;
+    uint32_t send_buffer_max;
+    uint64_t opened_us, heard_us, progress_us, released_us;
+    uint64_t pace_us;    /* the pacer lets the next packet go then; 0: no wait */
+    uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
+    uint64_t skip_at;    /* packet number to leave out */
+    uint64_t challenge;  /* to be echoed in a PATH_RESPONSE */
+    uint64_t frequency_sequence;
+    uint32_t asked_every; /* packets per ACK that the peer was last asked for */
+    uint8_t blocked_count;
+    uint64_t packets_sent, packets_received, bytes_sent, bytes_received, bytes_resent;
+};
+
+/* --- For users ------------------------------------------------------------------------------ */
+
+/* Bytes taken, STK_AGAIN (then PTCP_TX follows once), or the error. Nothing else blocks. */
+long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec *iov, int count);
+/* No more bytes will be sent. 0 or the error. */
+int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us);
+/* Slices of unread bytes: how many; 0 at the end; STK_AGAIN; the error once all is read. */
+int ptcp_conn_peek(struct ptcp_conn *conn, struct iovec *slices, int max);
+void ptcp_conn_consume(struct ptcp_conn *conn, uint64_t now_us, size_t len);
+/* The same with copying: bytes, 0 at the end, STK_AGAIN or the error. */
+long ptcp_conn_recv(struct ptcp_conn *conn, uint64_t now_us, const struct iovec *iov, int count);
+/* Resets the connection with that code (enum ptcp_reset_code). */
+void ptcp_conn_abort(struct ptcp_conn *conn, uint64_t now_us, uint64_t code);
+/* Gives the handle back. What was sent is still delivered; unread bytes reset the connection. */
+void ptcp_conn_release(struct ptcp_conn *conn, uint64_t now_us);
+/* The events since the last call. */
+unsigned ptcp_conn_take_events(struct ptcp_conn *conn);
+/* The first error: its code, or 0; the text is static. */
+int ptcp_conn_error(const struct ptcp_conn *conn, const char **text);
+void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats);
+
+static inline uint64_t ptcp_conn_id(const struct ptcp_conn *conn) { return conn->slot.id; }
+/* Bytes taken by send and not acknowledged. */
+static inline uint64_t ptcp_conn_unsent(const struct ptcp_conn *conn)
+{
+    return conn->out.end - conn->out.una;
+}
+
+/* --- For the endpoint ------------------------------------------------------------------------- */
+
+static inline bool ptcp_conn_is_plain(const struct ptcp_conn *conn)
+{
+    return conn->association == 0;
+}
+
+struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
+                                const struct stk_ptcp_options *options);
+void ptcp_conn_free(struct ptcp_conn *conn); /* memory only */
+void ptcp_conn_move(struct ptcp_conn *conn, enum ptcp_state state);
+void ptcp_conn_raise(struct ptcp_conn *conn, unsigned events);
+/* Ends the connection with an error; `code` < 0, `text` static. */
+void ptcp_conn_fail(struct ptcp_conn *conn, uint64_t now_us, int code, const char *text);
+/* The same, and the peer is told by RESET. */
+void ptcp_conn_reset(struct ptcp_conn *conn, uint64_t now_us, uint64_t reset, int code,
+                     const char *text);
+/* Follows the FINs; then TIME_WAIT comes. */
+void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us);
+void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params);
+void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *params);
+/* Active and passive side: the handshake is done. */
+void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us);
+
+/* conn_input.c: frames of an authentic packet for this connection. */
+void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
+                     struct stk_reader frames, const struct stk_run *run, size_t size);
+/* The peer accepts with other parameters, or sends another cookie. */
+void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *cookie, size_t len);
+extern const struct ptcp_recovery_owner ptcp_conn_owner;
+
+/* conn_output.c: 1 and a run of packets, or 0. */
+int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
+                     size_t capacity);
+
+/* conn_timer.c */
+uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us);
+void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us);
+
+#endif

@@ -1,0 +1,769 @@
+#include "endpoint.h"
+
+#include "alloc.h"
+#include "error.h"
+#include "tag.h"
+
+#include <assert.h>
+
+static const uint64_t DEFAULT_MEMORY_BYTES = UINT64_C(1) << 30;
+static const uint64_t DEFAULT_TIME_WAIT_US = 30000000;
+static const uint32_t DEFAULT_TIME_WAITS = 1024;
+
+/* --- Birth and death ---------------------------------------------------------------------------
+ */
+
+static void take_options(struct ptcp_endpoint *endpoint, const struct ptcp_endpoint_options *given)
+{
+    struct ptcp_endpoint_options *options = &endpoint->options;
+
+    *options = *given;
+    if (options->max_datagram == 0)
+        options->max_datagram = STK_DGRAM_MAX;
+    if (options->max_datagram < PTCP_MTU_MIN)
+        options->max_datagram = PTCP_MTU_MIN;
+    if (options->max_connections == 0)
+        options->max_connections = PTCP_CONNECTIONS_MAX;
+    if (options->memory_bytes == 0)
+        options->memory_bytes = DEFAULT_MEMORY_BYTES;
+    if (options->time_wait_us == 0)
+        options->time_wait_us = DEFAULT_TIME_WAIT_US;
+    if (options->time_wait_max == 0)
+        options->time_wait_max = DEFAULT_TIME_WAITS;
+}
+
+uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint)
+{
+    return endpoint->options.random(endpoint->options.context);
+}
+
+static void make_keys(struct ptcp_endpoint *endpoint)
+{
+    for (size_t i = 0; i < sizeof(endpoint->cookie_key); i += 8)
+        stk_store_be64(endpoint->cookie_key + i, ptcp_endpoint_random(endpoint));
+    for (size_t i = 0; i < sizeof(endpoint->id_key); i += 8)
+        stk_store_be64(endpoint->id_key + i, ptcp_endpoint_random(endpoint));
+}
+
+int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_endpoint **out)
+{
+    struct ptcp_endpoint *endpoint = stk_alloc_zero(sizeof(*endpoint));
+
+    if (!endpoint)
+        return -ENOMEM;
+    endpoint->replies = stk_alloc(PTCP_REPLIES_MAX * sizeof(*endpoint->replies));
+    if (!endpoint->replies || ptcp_table_init(&endpoint->table) < 0) {
+        stk_free(endpoint->replies);
+        stk_free(endpoint);
+        return -ENOMEM;
+    }
+    take_options(endpoint, options);
+    ptcp_pool_init(&endpoint->pool, endpoint->options.memory_bytes);
+    ptcp_timewaits_init(&endpoint->timewaits, endpoint->options.time_wait_max,
+                        endpoint->options.time_wait_us);
+    stk_list_init(&endpoint->ready);
+    stk_list_init(&endpoint->eventful);
+    stk_list_init(&endpoint->opening);
+    stk_list_init(&endpoint->accepting);
+    stk_list_init(&endpoint->buried);
+    make_keys(endpoint);
+    *out = endpoint;
+    return 0;
+}
+
+static void forget(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
+{
+    ptcp_table_remove(&endpoint->table, &conn->slot);
+    ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
+    stk_list_remove(&conn->ready);
+    stk_list_remove(&conn->queue);
+    if (conn->queued) {
+        assert(endpoint->waiting > 0);
+        endpoint->waiting--;
+        conn->queued = false;
+    }
+    endpoint->connections--;
+    conn->buried = true;
+}
+
+void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
+{
+    struct stk_node *node;
+
+    ptcp_timewaits_free(&endpoint->timewaits, &endpoint->table);
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        while (endpoint->table.buckets[i]) {
+            struct ptcp_conn *conn =
+                STK_CONTAINER(endpoint->table.buckets[i], struct ptcp_conn, slot);
+
+            forget(endpoint, conn);
+            ptcp_conn_free(conn);
+        }
+    }
+    while ((node = stk_list_pop(&endpoint->buried)))
+        ptcp_conn_free(STK_CONTAINER(node, struct ptcp_conn, queue));
+    ptcp_schedule_free(&endpoint->schedule);
+    ptcp_table_free(&endpoint->table);
+    ptcp_pool_free(&endpoint->pool);
+    stk_free(endpoint->replies);
+    stk_free(endpoint);
+}
+
+static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn,
+                            uint64_t now_us, bool reset, uint64_t code)
+{
+    struct ptcp_timewait *entry =
+        ptcp_timewaits_add(&endpoint->timewaits, &endpoint->table, conn->slot.id, now_us);
+
+    if (!entry)
+        return;
+    entry->peer_id = conn->peer_id;
+    entry->association = conn->association;
+    entry->peer = conn->peer;
+    entry->next_packet = conn->recovery.ring.next;
+    entry->received = ptcp_acks_expected(&conn->acks);
+    entry->reset = reset;
+    entry->code = code;
+}
+
+static void tell_reset(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn, uint64_t code)
+{
+    ptcp_endpoint_reply(endpoint, &(struct ptcp_reply){.type = PTCP_DATA,
+                                                       .reset = true,
+                                                       .destination = conn->peer_id,
+                                                       .source = conn->slot.id,
+                                                       .packet = conn->recovery.ring.next,
+                                                       .code = code,
+                                                       .association = conn->association,
+                                                       .peer = conn->peer,
+                                                       .local = conn->local});
+}
+
+void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                        bool reset, uint64_t code)
+{
+    const bool waits = conn->state == PTCP_STATE_TIME_WAIT;
+
+    assert(!conn->buried);
+    forget(endpoint, conn);
+    if (reset) {
+        tell_reset(endpoint, conn, code);
+        conn->recovery.ring.next++;
+    }
+    if (reset || waits)
+        leave_an_answer(endpoint, conn, now_us, reset, code);
+    ptcp_sent_free(&conn->recovery.ring);
+    ptcp_sendbuf_free(&conn->out);
+    if (conn->owned)
+        stk_list_append(&endpoint->buried, &conn->queue);
+    else
+        ptcp_conn_free(conn);
+}
+
+/* --- Small services ------------------------------------------------------------------------------
+ */
+
+void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
+{
+    if (!conn->buried && stk_list_empty(&conn->ready))
+        stk_list_append(&endpoint->ready, &conn->ready);
+}
+
+void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply)
+{
+    if (endpoint->reply_count == PTCP_REPLIES_MAX)
+        return; /* the peer asks again */
+    endpoint->replies[(endpoint->reply_first + endpoint->reply_count++) % PTCP_REPLIES_MAX] =
+        *reply;
+}
+
+struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint)
+{
+    return stk_list_empty(&endpoint->eventful)
+               ? NULL
+               : STK_CONTAINER(endpoint->eventful.next, struct ptcp_conn, eventful);
+}
+
+uint32_t ptcp_connections(const struct ptcp_endpoint *endpoint) { return endpoint->connections; }
+uint32_t ptcp_time_waits(const struct ptcp_endpoint *endpoint) { return endpoint->timewaits.count; }
+
+/* --- Opening and accepting
+ * ------------------------------------------------------------------------ */
+
+void ptcp_listen(struct ptcp_endpoint *endpoint, const struct stk_ptcp_options *options,
+                 uint32_t backlog)
+{
+    endpoint->listen_options = options ? *options : (struct stk_ptcp_options){0};
+    endpoint->listening = true;
+    endpoint->backlog = backlog ? backlog : PTCP_BACKLOG_DEFAULT;
+}
+
+void ptcp_unlisten(struct ptcp_endpoint *endpoint, uint64_t now_us)
+{
+    endpoint->listening = false;
+    STK_LIST_EACH(node, &endpoint->accepting)
+    {
+        ptcp_conn_reset(STK_CONTAINER(node, struct ptcp_conn, queue), now_us, PTCP_RESET_REFUSED,
+                        -ECONNABORTED, "nobody accepted it");
+    }
+}
+
+struct ptcp_conn *ptcp_accept(struct ptcp_endpoint *endpoint)
+{
+    struct stk_node *node = stk_list_pop(&endpoint->accepting);
+    struct ptcp_conn *conn;
+
+    if (!node)
+        return NULL;
+    conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+    assert(conn->queued && endpoint->waiting > 0);
+    conn->queued = false;
+    endpoint->waiting--;
+    conn->owned = true;
+    ptcp_conn_raise(conn, 0);
+    return conn;
+}
+
+static uint64_t new_id(struct ptcp_endpoint *endpoint)
+{
+    uint64_t id;
+
+    do
+        id = ptcp_endpoint_random(endpoint);
+    while (id == 0 || ptcp_table_find(&endpoint->table, id));
+    return id;
+}
+
+static struct ptcp_conn *add_connection(struct ptcp_endpoint *endpoint, uint64_t id,
+                                        uint64_t now_us, const struct stk_ptcp_options *options)
+{
+    struct ptcp_conn *conn = ptcp_conn_new(endpoint, id, now_us, options);
+
+    if (!conn)
+        return NULL;
+    ptcp_table_add(&endpoint->table, &conn->slot);
+    endpoint->connections++;
+    stk_list_append(&endpoint->opening, &conn->queue);
+    ptcp_endpoint_touch(endpoint, conn);
+    return conn;
+}
+
+int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp_open *open,
+              struct ptcp_conn **out)
+{
+    static const struct stk_ptcp_options defaults;
+    const struct stk_ptcp_options *options = open->options ? open->options : &defaults;
+    struct ptcp_conn *conn;
+
+    if (!ptcp_cc_find(options->congestion) ||
+        (open->association != 0) != endpoint->options.sealed ||
+        (open->association == 0 && (!open->peer || open->peer->len == 0)))
+        return -EINVAL;
+    if (endpoint->connections >= endpoint->options.max_connections)
+        return STK_ELIMIT;
+    conn = add_connection(endpoint, new_id(endpoint), now_us, options);
+    if (!conn)
+        return -ENOMEM;
+    conn->owned = true;
+    conn->association = open->association;
+    if (open->peer)
+        conn->peer = *open->peer;
+    conn->early = open->association && open->ready;
+    conn->path->validated = true; /* what we send to it before it answers is our own wish */
+    ptcp_conn_move(conn, PTCP_STATE_SYN_SENT);
+    *out = conn;
+    return 0;
+}
+
+/* --- Input
+ * ----------------------------------------------------------------------------------------- */
+
+/* One datagram on its way to whom it concerns. */
+struct arrival {
+    uint64_t now_us;
+    const struct stk_run *run;
+    const uint8_t *bytes;
+    size_t size;
+    struct ptcp_header header;
+    struct stk_reader frames; /* without the tag */
+};
+
+static bool is_plain(const struct arrival *arrival) { return arrival->run->association == 0; }
+
+static bool tag_is_right(const struct arrival *arrival, uint64_t source)
+{
+    return !is_plain(arrival) ||
+           ptcp_tag_ok(arrival->header.destination, source, arrival->bytes, arrival->size);
+}
+
+static bool comes_from(const struct arrival *arrival, uint64_t association,
+                       const struct stk_addr *peer)
+{
+    if (!is_plain(arrival))
+        return association == arrival->run->association;
+    return association == 0 && arrival->run->peer && stk_addr_equal(peer, arrival->run->peer);
+}
+
+/* The first frame of that type, if the packet is well-formed up to there. */
+static bool find_frame(struct stk_reader frames, uint8_t type, struct ptcp_frame *frame)
+{
+    struct ptcp_ack ack;
+
+    while (ptcp_frame_read(&frames, frame, &ack) > 0) {
+        if (frame->type == type)
+            return true;
+    }
+    return false;
+}
+
+static void deliver(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    ptcp_conn_input(conn, arrival->now_us, &arrival->header, arrival->frames, arrival->run,
+                    arrival->size);
+}
+
+static void answer_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival, uint8_t type)
+{
+    struct ptcp_reply reply = {.type = type,
+                               .destination = arrival->header.source,
+                               .code = PTCP_RESET_REFUSED,
+                               .association = arrival->run->association};
+
+    if (arrival->run->peer)
+        reply.peer = *arrival->run->peer;
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
+/*
+ * The id of the connection that a SYN asks for: the same for each copy of it, so that copies find
+ * the connection, and not to be guessed by anyone else.
+ */
+static uint64_t id_for(const struct ptcp_endpoint *endpoint, const struct arrival *arrival)
+{
+    uint8_t text[24];
+    const struct stk_addr *peer = arrival->run->peer;
+
+    stk_store_be64(text, arrival->header.source);
+    stk_store_be64(text + 8, arrival->run->association);
+    stk_store_be64(text + 16, is_plain(arrival) && peer ? stk_addr_hash(peer, 0) : 0);
+    const uint64_t id = ptcp_prf(endpoint->id_key, text, sizeof(text));
+    return id ? id : 1;
+}
+
+static void learn_addresses(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    conn->association = arrival->run->association;
+    if (arrival->run->peer)
+        conn->peer = *arrival->run->peer;
+    if (arrival->run->local)
+        conn->local = *arrival->run->local;
+}
+
+static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival, uint64_t id,
+                  const struct ptcp_params *params)
+{
+    struct ptcp_conn *conn;
+
+    if (endpoint->waiting >= endpoint->backlog ||
+        endpoint->connections >= endpoint->options.max_connections)
+        return; /* it comes again */
+    conn = add_connection(endpoint, id, arrival->now_us, &endpoint->listen_options);
+    if (!conn)
+        return;
+    conn->passive = conn->queued = true;
+    endpoint->waiting++;
+    learn_addresses(conn, arrival);
+    conn->peer_id = arrival->header.source;
+    conn->path->validated = true; /* by cookie, or by the association */
+    ptcp_conn_take_params(conn, params);
+    ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
+    if (!is_plain(arrival))
+        ptcp_conn_establish(conn, arrival->now_us);
+    deliver(conn, arrival);
+}
+
+static bool cookie_is_right(const struct ptcp_endpoint *endpoint, const struct arrival *arrival)
+{
+    struct ptcp_frame cookie;
+
+    return find_frame(arrival->frames, PTCP_FRAME_COOKIE, &cookie) &&
+           ptcp_cookie_ok(cookie.data, cookie.len, endpoint->cookie_key, arrival->now_us,
+                          arrival->run->peer, arrival->header.source);
+}
+
+/* Two SYNs that cross become one connection, if it is clear which one. */
+static struct ptcp_conn *find_crossing(struct ptcp_endpoint *endpoint,
+                                       const struct arrival *arrival)
+{
+    struct ptcp_conn *found = NULL;
+
+    STK_LIST_EACH(node, &endpoint->opening)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+
+        if (conn->passive || !comes_from(arrival, conn->association, &conn->peer))
+            continue;
+        if (conn->state == PTCP_STATE_SYN_RECEIVED && conn->peer_id == arrival->header.source)
+            return conn;
+        if (conn->state != PTCP_STATE_SYN_SENT)
+            continue;
+        if (found)
+            return NULL;
+        found = conn;
+    }
+    return found;
+}
+
+static void cross(struct ptcp_conn *conn, const struct arrival *arrival,
+                  const struct ptcp_params *params)
+{
+    if (conn->state == PTCP_STATE_SYN_SENT) {
+        conn->peer_id = arrival->header.source;
+        conn->path->validated = !is_plain(arrival);
+        ptcp_conn_take_params(conn, params);
+        ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
+    }
+    conn->path->unvalidated_in += arrival->size;
+    conn->due |= PTCP_DUE_PARAMS;
+    deliver(conn, arrival);
+}
+
+/* A copy of the SYN that began this connection: our SYN_ACK may have been lost. */
+static void repeat_syn(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    if (conn->peer_id != arrival->header.source || conn->confirmed ||
+        !ptcp_state_takes(conn->state, PTCP_SYN))
+        return;
+    conn->due |= PTCP_DUE_PARAMS;
+    deliver(conn, arrival);
+}
+
+static void on_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival)
+{
+    struct ptcp_frame params;
+    struct ptcp_conn *crossing;
+    struct ptcp_slot *slot;
+
+    if (arrival->header.destination != 0 || arrival->header.source == 0 ||
+        !tag_is_right(arrival, arrival->header.source) ||
+        (is_plain(arrival) && !arrival->run->peer) ||
+        !find_frame(arrival->frames, PTCP_FRAME_PARAMS, &params))
+        return;
+    if (!endpoint->listening) {
+        crossing = find_crossing(endpoint, arrival);
+        if (crossing)
+            cross(crossing, arrival, &params.params);
+        else
+            answer_syn(endpoint, arrival, PTCP_REFUSE);
+        return;
+    }
+    const uint64_t id = id_for(endpoint, arrival);
+    slot = ptcp_table_find(&endpoint->table, id);
+    if (slot && !slot->over)
+        repeat_syn(STK_CONTAINER(slot, struct ptcp_conn, slot), arrival);
+    else if (!slot && is_plain(arrival) && !cookie_is_right(endpoint, arrival))
+        answer_syn(endpoint, arrival, PTCP_RETRY);
+    else if (!slot)
+        admit(endpoint, arrival, id, &params.params);
+}
+
+static void on_syn_ack(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    struct ptcp_frame params;
+
+    if (conn->state == PTCP_STATE_SYN_SENT) {
+        if (arrival->header.source == 0 || !find_frame(arrival->frames, PTCP_FRAME_PARAMS, &params))
+            return;
+        conn->peer_id = arrival->header.source;
+        if (arrival->run->local)
+            conn->local = *arrival->run->local;
+        ptcp_conn_take_params(conn, &params.params);
+    } else if (conn->peer_id != arrival->header.source) {
+        return;
+    }
+    if (!ptcp_state_is_open(conn->state))
+        ptcp_conn_establish(conn, arrival->now_us);
+    conn->confirmed = conn->path->validated = true;
+    conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
+    deliver(conn, arrival);
+}
+
+static void on_data(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    if (conn->state == PTCP_STATE_SYN_RECEIVED)
+        ptcp_conn_establish(conn, arrival->now_us);
+    conn->confirmed = conn->path->validated = true;
+    conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
+    deliver(conn, arrival);
+}
+
+static void on_retry(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    struct ptcp_frame cookie;
+
+    if (find_frame(arrival->frames, PTCP_FRAME_COOKIE, &cookie))
+        ptcp_conn_retry(conn, arrival->now_us, cookie.data, cookie.len);
+}
+
+static void on_refuse(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    ptcp_conn_fail(conn, arrival->now_us, -ECONNREFUSED, "nobody listens there");
+}
+
+/* The connection is over; the peer may not know. */
+static void on_time_wait(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                         const struct arrival *arrival)
+{
+    const uint64_t packet = ptcp_packet_number(arrival->header.packet, entry->received);
+    struct ptcp_frame frame;
+
+    if (arrival->header.type != PTCP_DATA || !tag_is_right(arrival, entry->peer_id) ||
+        !comes_from(arrival, entry->association, &entry->peer) ||
+        find_frame(arrival->frames, PTCP_FRAME_RESET, &frame))
+        return;
+    struct stk_reader frames = arrival->frames;
+    struct ptcp_ack ack;
+    bool eliciting = false;
+    while (ptcp_frame_read(&frames, &frame, &ack) > 0)
+        eliciting |= ptcp_frame_elicits(frame.type);
+    if (!eliciting)
+        return;
+    if (packet >= entry->received)
+        entry->received = packet + 1;
+    struct ptcp_reply reply = {.type = PTCP_DATA,
+                               .reset = entry->reset,
+                               .destination = entry->peer_id,
+                               .source = entry->slot.id,
+                               .packet = entry->next_packet++,
+                               .acked = packet,
+                               .code = entry->code,
+                               .association = entry->association,
+                               .peer = entry->peer};
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
+static void on_connection(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    const uint8_t type = arrival->header.type;
+    const uint64_t source = type == PTCP_DATA ? conn->peer_id : arrival->header.source;
+
+    if (!ptcp_state_takes(conn->state, type) || !tag_is_right(arrival, source) ||
+        !comes_from(arrival, conn->association, &conn->peer))
+        return;
+    switch (type) {
+    case PTCP_SYN_ACK:
+        on_syn_ack(conn, arrival);
+        break;
+    case PTCP_RETRY:
+        on_retry(conn, arrival);
+        break;
+    case PTCP_REFUSE:
+        on_refuse(conn, arrival);
+        break;
+    default:
+        assert(type == PTCP_DATA);
+        on_data(conn, arrival);
+    }
+}
+
+static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run,
+                        const uint8_t *bytes, size_t size)
+{
+    struct arrival arrival = {.now_us = now_us, .run = run, .bytes = bytes, .size = size};
+    const size_t tag = is_plain(&arrival) ? PTCP_TAG_BYTES : 0;
+    struct ptcp_slot *slot;
+
+    if (size < tag || is_plain(&arrival) == endpoint->options.sealed)
+        return;
+    arrival.frames = stk_reader_of(bytes, size - tag);
+    if (ptcp_header_read(&arrival.frames, &arrival.header) < 0)
+        return;
+    if (arrival.header.type == PTCP_SYN) {
+        on_syn(endpoint, &arrival);
+        return;
+    }
+    slot = ptcp_table_find(&endpoint->table, arrival.header.destination);
+    if (!slot)
+        return;
+    if (slot->over)
+        on_time_wait(endpoint, STK_CONTAINER(slot, struct ptcp_timewait, slot), &arrival);
+    else
+        on_connection(STK_CONTAINER(slot, struct ptcp_conn, slot), &arrival);
+}
+
+void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
+                int count)
+{
+    for (int r = 0; r < count; r++) {
+        for (unsigned i = 0; i < runs[r].count; i++)
+            take_packet(endpoint, now_us, &runs[r], stk_run_at(&runs[r], i),
+                        stk_run_size(&runs[r], i));
+    }
+}
+
+/* --- Output
+ * ---------------------------------------------------------------------------------------- */
+
+static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
+                          const struct ptcp_reply *reply, uint8_t *at)
+{
+    const struct ptcp_header header = {
+        .type = reply->type, .destination = reply->destination, .packet = (uint32_t)reply->packet};
+    struct stk_writer writer = stk_writer_of(at, PTCP_MTU_MIN);
+    size_t size;
+
+    ptcp_header_write(&writer, &header);
+    if (reply->type == PTCP_RETRY) {
+        uint8_t cookie[PTCP_COOKIE_BYTES];
+
+        ptcp_cookie_make(cookie, endpoint->cookie_key, now_us, &reply->peer, reply->destination);
+        ptcp_cookie_write(&writer, cookie, sizeof(cookie));
+    } else if (reply->type == PTCP_REFUSE || reply->reset) {
+        ptcp_value_write(&writer, PTCP_FRAME_RESET, reply->code);
+    } else {
+        struct ptcp_ranges one = {.count = 1, .capacity = PTCP_RANGES_INLINE};
+
+        one.fixed[0] = (struct ptcp_range){reply->acked, reply->acked + 1};
+        ptcp_ack_write(&writer, &one, 0, NULL);
+    }
+    size = (size_t)(writer.at - at);
+    if (reply->association)
+        return size;
+    stk_store_be64(at + size, ptcp_tag(reply->destination, reply->source, at, size));
+    return size + PTCP_TAG_BYTES;
+}
+
+static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
+                         uint8_t *buffer)
+{
+    struct ptcp_reply *reply = &endpoint->sending;
+
+    *reply = endpoint->replies[endpoint->reply_first];
+    endpoint->reply_first = (endpoint->reply_first + 1) % PTCP_REPLIES_MAX;
+    endpoint->reply_count--;
+    *run = (struct stk_run){.data = buffer + endpoint->options.head,
+                            .count = 1,
+                            .association = reply->association,
+                            .peer = reply->peer.len ? &reply->peer : NULL,
+                            .local = reply->local.len ? &reply->local : NULL};
+    run->size = run->last_size = (uint16_t)write_reply(endpoint, now_us, reply, run->data);
+    run->stride = (uint32_t)run->size + endpoint->options.head + endpoint->options.tail;
+}
+
+/* It has nothing to send now: sleep until its next deadline, or for ever. */
+static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
+{
+    const bool busy = ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0;
+
+    if (busy && !conn->was_busy)
+        conn->progress_us = now_us;
+    conn->was_busy = busy;
+    stk_list_remove(&conn->ready);
+    if (conn->state == PTCP_STATE_TIME_WAIT)
+        ptcp_endpoint_bury(endpoint, conn, now_us, false, 0);
+    else
+        ptcp_schedule_set(&endpoint->schedule, &conn->alarm, ptcp_conn_due_us(conn, now_us));
+}
+
+int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
+                size_t capacity)
+{
+    assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
+    if (endpoint->reply_count > 0) {
+        output_reply(endpoint, now_us, run, buffer);
+        return 1;
+    }
+    while (!stk_list_empty(&endpoint->ready)) {
+        struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
+
+        if (ptcp_conn_output(conn, now_us, run, buffer, capacity)) {
+            /* The next connection has its turn. */
+            stk_list_remove(&conn->ready);
+            stk_list_append(&endpoint->ready, &conn->ready);
+            return 1;
+        }
+        settle(endpoint, conn, now_us);
+    }
+    return 0;
+}
+
+/* --- Time and advice
+ * ------------------------------------------------------------------------------- */
+
+uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
+{
+    const uint64_t grave_us = ptcp_timewaits_next_us(&endpoint->timewaits);
+
+    /* Those that still wait for output have deadlines, too. */
+    STK_LIST_EACH(node, &endpoint->ready)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, ready);
+
+        ptcp_schedule_set(&endpoint->schedule, &conn->alarm, ptcp_conn_due_us(conn, now_us));
+    }
+    const uint64_t alarm_us = ptcp_schedule_next_us(&endpoint->schedule);
+    return alarm_us < grave_us ? alarm_us : grave_us;
+}
+
+void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
+{
+    struct ptcp_alarm *alarm;
+
+    ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
+    while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
+        ptcp_conn_timeout(STK_CONTAINER(alarm, struct ptcp_conn, alarm), now_us);
+}
+
+void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer)
+{
+    STK_LIST_EACH(node, &endpoint->opening)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+
+        if (conn->state == PTCP_STATE_SYN_SENT && conn->association == 0 &&
+            stk_addr_equal(&conn->peer, peer))
+            ptcp_conn_fail(conn, now_us, -ECONNREFUSED, "the host says that nobody listens there");
+    }
+}
+
+static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
+{
+    struct ptcp_conn *conn = slot->over ? NULL : STK_CONTAINER(slot, struct ptcp_conn, slot);
+
+    return conn && conn->association == association ? conn : NULL;
+}
+
+void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
+{
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
+            struct ptcp_conn *conn = conn_of(slot, association);
+
+            if (!conn)
+                continue;
+            ptcp_path_reset(conn->path);
+            ptcp_path_pace(conn->path, now_us);
+            ptcp_recovery_abandon(&conn->recovery, &ptcp_conn_owner, conn);
+            conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
+            ptcp_endpoint_touch(endpoint, conn);
+        }
+    }
+}
+
+void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                             int code, const char *text)
+{
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        for (struct ptcp_slot *slot = endpoint->table.buckets[i], *next; slot; slot = next) {
+            struct ptcp_conn *conn = conn_of(slot, association);
+
+            next = slot->next;
+            if (conn)
+                ptcp_conn_fail(conn, now_us, code, text);
+        }
+    }
+}

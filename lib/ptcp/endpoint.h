@@ -1,0 +1,126 @@
+/*
+ * The sans-I/O core: many connections over one datagram port.
+ *
+ * It reads no clock, no socket and no random source of its own. Drive it like this:
+ *
+ *   after datagrams came          ptcp_input()
+ *   when the time has come        ptcp_timeout()
+ *   after these, and after calls
+ *   on connections                while (ptcp_output()) send the run
+ *                                 while ((conn = ptcp_next_event())) look at its events
+ *                                 while ((conn = ptcp_accept())) greet it
+ *                                 arm a timer for ptcp_next_timeout_us()
+ *
+ * Times are microseconds that never go back. Output may stop at any point (the socket is full)
+ * and go on later.
+ */
+#ifndef STK_PTCP_ENDPOINT_H
+#define STK_PTCP_ENDPOINT_H
+
+#include "connection.h"
+#include "cookie.h"
+#include "timewait.h"
+
+enum {
+    PTCP_BACKLOG_DEFAULT = 128,
+    PTCP_CONNECTIONS_MAX = 1 << 20,
+    PTCP_REPLIES_MAX = 64, /* stateless answers that wait for output */
+    PTCP_OUTPUT_BYTES_MIN = 65536 + 1024,
+};
+
+struct ptcp_endpoint_options {
+    uint64_t (*random)(void *context); /* unpredictable 64-bit values */
+    void *context;
+    uint16_t head, tail;      /* room that each datagram of a run gets for lower layers */
+    uint16_t max_datagram;    /* the largest UDP payload, with head and tail; 0: 65507 */
+    bool sealed;              /* packets without an association are ignored, else those with one */
+    uint32_t max_connections; /* 0: PTCP_CONNECTIONS_MAX */
+    uint64_t memory_bytes;    /* of stream buffers of all connections; 0: 1 GiB */
+    uint64_t time_wait_us;    /* 0: 30 s */
+    uint32_t time_wait_max;   /* entries; 0: 1024 */
+};
+
+/* An answer that needs no connection: sent when output comes to it. */
+struct ptcp_reply {
+    uint8_t type; /* RETRY, REFUSE or DATA */
+    bool reset;   /* DATA: carries RESET, else an ACK of `acked` */
+    uint64_t destination, source;
+    uint64_t packet, acked, code;
+    uint64_t association;
+    struct stk_addr peer, local;
+};
+
+struct ptcp_endpoint {
+    struct ptcp_endpoint_options options;
+    struct stk_ptcp_options listen_options;
+    bool listening;
+    uint32_t backlog, waiting; /* connections before accept */
+    uint32_t connections;
+    struct ptcp_table table;
+    struct ptcp_schedule schedule;
+    struct ptcp_pool pool;
+    struct ptcp_timewaits timewaits;
+    struct stk_node ready, eventful, opening, accepting, buried;
+    struct ptcp_reply *replies; /* a ring */
+    uint32_t reply_first, reply_count;
+    struct ptcp_reply sending; /* the reply whose addresses a run points to */
+    uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];
+};
+
+int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_endpoint **out);
+/* Ends all connections at once, without a word to peers. Handles become invalid. */
+void ptcp_endpoint_free(struct ptcp_endpoint *endpoint);
+
+/* `options` (may be NULL) are for the connections to come; `backlog` 0: the default. */
+void ptcp_listen(struct ptcp_endpoint *endpoint, const struct stk_ptcp_options *options,
+                 uint32_t backlog);
+/* Connections that nobody accepted are reset. */
+void ptcp_unlisten(struct ptcp_endpoint *endpoint, uint64_t now_us);
+/* The next connection whose handshake is done; its handle is the caller's. NULL: none. */
+struct ptcp_conn *ptcp_accept(struct ptcp_endpoint *endpoint);
+
+struct ptcp_open {
+    const struct stk_addr *peer; /* plain mode: needed */
+    uint64_t association;        /* sealed mode: needed */
+    bool ready;                  /* the association is authenticated: SYN may carry data */
+    const struct stk_ptcp_options *options; /* NULL: defaults */
+};
+
+/* 0, or -ENOMEM, STK_ELIMIT, -EINVAL. PTCP_READY or PTCP_ERROR follow. */
+int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp_open *open,
+              struct ptcp_conn **out);
+
+void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
+                int count);
+/*
+ * Fills `buffer` (at least PTCP_OUTPUT_BYTES_MIN) with one run of datagrams. 1, or 0 if there is
+ * nothing to send now. The run's addresses are valid until the next call.
+ */
+int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
+                size_t capacity);
+/* UINT64_MAX: no timer. */
+uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us);
+void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us);
+/* A connection with events that were not taken, or NULL. Taking them removes it. */
+struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint);
+
+/* Advice from below. */
+void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
+void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
+void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                             int code, const char *text);
+/* Connections that are not over, and entries in TIME_WAIT. */
+uint32_t ptcp_connections(const struct ptcp_endpoint *endpoint);
+uint32_t ptcp_time_waits(const struct ptcp_endpoint *endpoint);
+
+/* --- For connections -------------------------------------------------------------------------- */
+
+/* It may have something to send, or another deadline. */
+void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
+/* It is over: out of the table; freed if released. With an entry that answers for it. */
+void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                        bool reset, uint64_t code);
+void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply);
+uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint);
+
+#endif

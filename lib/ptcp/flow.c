@@ -1,0 +1,43 @@
+#include "flow.h"
+
+void ptcp_flow_init(struct ptcp_flow *flow, uint64_t window, uint64_t window_max)
+{
+    *flow = (struct ptcp_flow){.window = window < window_max ? window : window_max,
+                               .window_max = window_max,
+                               .blocked_at = UINT64_MAX};
+}
+
+void ptcp_flow_consumed(struct ptcp_flow *flow, uint64_t offset, uint64_t now_us, uint64_t rtt_us)
+{
+    if (offset - flow->mark >= flow->window / 2) {
+        /* Half a window read within two round trips: the window is what limits the peer. */
+        if (now_us - flow->mark_us < 2 * rtt_us && flow->window < flow->window_max) {
+            flow->window *= 2;
+            if (flow->window > flow->window_max)
+                flow->window = flow->window_max;
+        }
+        flow->mark = offset;
+        flow->mark_us = now_us;
+    }
+    /* A quarter at least, so that updates are few and no silly window arises. */
+    if (offset + flow->window >= flow->granted + flow->window / 4)
+        flow->update = true;
+}
+
+uint64_t ptcp_flow_grant(struct ptcp_flow *flow, uint64_t consumed)
+{
+    const uint64_t limit = consumed + flow->window;
+
+    if (limit > flow->granted)
+        flow->granted = limit;
+    flow->update = false;
+    return flow->granted;
+}
+
+bool ptcp_flow_raise(struct ptcp_flow *flow, uint64_t limit)
+{
+    if (limit <= flow->peer_limit)
+        return false;
+    flow->peer_limit = limit;
+    return true;
+}

@@ -1,0 +1,42 @@
+/*
+ * Datagram size discovery (RFC 8899): searches upwards with probes, falls back when everything
+ * large vanishes. Sizes are UDP payload bytes, with all that layers below PTCP add.
+ */
+#ifndef STK_PTCP_MTU_H
+#define STK_PTCP_MTU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    PTCP_MTU_MIN = 512,   /* passes any IPv4 path of 576 bytes */
+    PTCP_MTU_BASE = 1200, /* passes nearly every path of today */
+    PTCP_MTU_TRIES = 3,   /* probes of one size before it counts as too large */
+    PTCP_MTU_AGAIN_US = 600000000,
+    PTCP_MTU_BLACK_HOLE_TIMEOUTS = 2,
+};
+
+struct ptcp_mtu {
+    uint16_t current;   /* what packets may have */
+    uint16_t max;       /* what socket and peer take */
+    uint16_t proven;    /* the largest size of which a packet was acknowledged */
+    bool fixed;         /* by the user: no search, no fall-back */
+    bool outstanding;   /* a probe is under way */
+    uint8_t tries;      /* lost probes of the next size */
+    uint64_t search_us; /* when to search again; 0: now, UINT64_MAX: never */
+};
+
+/* `fixed`: 0 to search. */
+void ptcp_mtu_init(struct ptcp_mtu *mtu, uint16_t max, uint16_t fixed);
+/* The peer's own limit. */
+void ptcp_mtu_limit(struct ptcp_mtu *mtu, uint64_t max);
+/* The size to probe with now; 0: none. */
+uint16_t ptcp_mtu_probe(const struct ptcp_mtu *mtu, uint64_t now_us);
+void ptcp_mtu_probe_sent(struct ptcp_mtu *mtu);
+void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us);
+/* A packet of that size was acknowledged. True if `current` changed. */
+bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe);
+/* So many probe time-outs in a row. True if `current` changed. */
+bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * The wire format. One datagram is one packet; docs/ptcp.md has the same tables in prose.
+ *
+ *  Long header (SYN, SYN_ACK, RETRY, REFUSE)     Short header (DATA)
+ *   0  1 type                                     0  1 type
+ *   1  1 version                                  1  8 destination id
+ *   2  8 destination id (0 in a SYN)              9  4 packet number, low 32 bits
+ *  10  8 source id                               13    frames
+ *  18  4 packet number, low 32 bits                    8 tag, in plain mode
+ *  22    frames
+ *        8 tag, in plain mode
+ *
+ * All numbers are big-endian; "v" is a variable-length integer (RFC 9000 section 16).
+ *
+ *  frame            type  fields
+ *  PADDING          00
+ *  PING             01
+ *  ACK              02    v largest, v delay_us, v more, v first, more * (v gap, v length)
+ *  ACK_ECN          03    as ACK, then v ect0, v ect1, v ce
+ *  RESET            04    v code
+ *  MAX_DATA         05    v stream offset that may not be exceeded
+ *  DATA_BLOCKED     06    v stream offset at which the sender is stopped
+ *  PATH_CHALLENGE   07    8 bytes
+ *  PATH_RESPONSE    08    8 bytes
+ *  ACK_FREQUENCY    09    v sequence, v packets, v delay_us
+ *  PARAMS           0a    v length, then (1 id, v value) ...
+ *  COOKIE           0b    v length, bytes
+ *  STREAM           10    v offset, bytes to the end of the packet; +1: FIN follows them
+ *  STREAM, length   12    v offset, v length, bytes;                +1: FIN follows them
+ */
+#ifndef STK_PTCP_PACKET_H
+#define STK_PTCP_PACKET_H
+
+#include "bytes.h"
+#include "ranges.h"
+
+enum ptcp_packet_type {
+    PTCP_SYN = 0xd0,
+    PTCP_SYN_ACK = 0xd1,
+    PTCP_RETRY = 0xd2,
+    PTCP_REFUSE = 0xd3,
+    PTCP_DATA = 0xd4,
+};
+
+enum ptcp_frame_type {
+    PTCP_FRAME_PADDING = 0x00,
+    PTCP_FRAME_PING = 0x01,
+    PTCP_FRAME_ACK = 0x02,
+    PTCP_FRAME_ACK_ECN = 0x03,
+    PTCP_FRAME_RESET = 0x04,
+    PTCP_FRAME_MAX_DATA = 0x05,
+    PTCP_FRAME_DATA_BLOCKED = 0x06,
+    PTCP_FRAME_PATH_CHALLENGE = 0x07,
+    PTCP_FRAME_PATH_RESPONSE = 0x08,
+    PTCP_FRAME_ACK_FREQUENCY = 0x09,
+    PTCP_FRAME_PARAMS = 0x0a,
+    PTCP_FRAME_COOKIE = 0x0b,
+    PTCP_FRAME_STREAM = 0x10,
+};
+
+enum {
+    PTCP_STREAM_FIN = 1,
+    PTCP_STREAM_LENGTH = 2,
+};
+
+enum {
+    PTCP_VERSION = 1,
+    PTCP_LONG_HEADER_BYTES = 22,
+    PTCP_SHORT_HEADER_BYTES = 13,
+    PTCP_TAG_BYTES = 8,
+    PTCP_ACK_RANGES_MAX = 64, /* in one ACK frame, sent or received */
+    PTCP_COOKIE_MAX_BYTES = 64,
+    PTCP_STREAM_HEADER_MAX_BYTES = 1 + 8 + 8,
+};
+
+_Static_assert(PTCP_LONG_HEADER_BYTES == 1 + 1 + 8 + 8 + 4, "long header layout");
+_Static_assert(PTCP_SHORT_HEADER_BYTES == 1 + 8 + 4, "short header layout");
+
+/* Stream offsets and packet numbers stay below this, so that every sum fits. */
+#define PTCP_NUMBER_MAX (UINT64_C(1) << 62)
+
+/* Codes of RESET frames. Users' own codes are PTCP_RESET_USER and above. */
+enum ptcp_reset_code {
+    PTCP_RESET_CANCELLED = 0, /* the user aborted, or left with data unread */
+    PTCP_RESET_PROTOCOL = 1,  /* the other side broke a rule of the specification */
+    PTCP_RESET_REFUSED = 2,   /* nobody listens, or the backlog is full */
+    PTCP_RESET_TIMEOUT = 3,   /* a time-out of the sender of this frame */
+    PTCP_RESET_RESOURCES = 4, /* no memory */
+    PTCP_RESET_USER = 0x100,
+};
+
+struct ptcp_header {
+    uint8_t type;
+    uint64_t destination, source; /* source: 0 in DATA, where it is not on the wire */
+    uint32_t packet;
+};
+
+/* What each side tells in its SYN or SYN_ACK. Ids 1 to 5 on the wire, in this order. */
+struct ptcp_params {
+    uint64_t window;           /* 1: initial MAX_DATA */
+    uint64_t max_ack_delay_us; /* 2: it holds ACKs back no longer than this */
+    uint64_t max_datagram;     /* 3: the largest packet that it takes */
+    uint64_t ack_packets;      /* 4: wishes an ACK for each so many packets */
+    uint64_t idle_timeout_us;  /* 5: 0: none; the lower of both sides' counts */
+};
+
+struct ptcp_ack {
+    uint64_t delay_us;
+    uint64_t ecn[3]; /* ect0, ect1, ce */
+    bool has_ecn;
+    uint32_t count;                               /* >= 1 */
+    struct ptcp_range range[PTCP_ACK_RANGES_MAX]; /* descending */
+};
+
+struct ptcp_frame {
+    uint8_t type; /* STREAM frames: PTCP_FRAME_STREAM, the bits are in `fin` */
+    bool fin;
+    uint64_t value;  /* RESET, MAX_DATA, DATA_BLOCKED, STREAM offset, challenge, sequence */
+    uint64_t second; /* ACK_FREQUENCY: packets */
+    uint64_t third;  /* ACK_FREQUENCY: delay_us */
+    const uint8_t *data;
+    size_t len;
+    struct ptcp_params params;
+};
+
+/* Reads the header; `reader` then stands at the frames. 0 or -EBADMSG. */
+int ptcp_header_read(struct stk_reader *reader, struct ptcp_header *header);
+void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header);
+
+/* The number nearest to `expected` whose low 32 bits are `low` (RFC 9000 appendix A.3). */
+uint64_t ptcp_packet_number(uint32_t low, uint64_t expected);
+
+/* 1: a frame was read (ACKs into `ack`), 0: the packet ends here, -EBADMSG: malformed. */
+int ptcp_frame_read(struct stk_reader *reader, struct ptcp_frame *frame, struct ptcp_ack *ack);
+
+/* Writes as many of the newest intervals as fit; false and nothing written if none does. */
+bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,
+                    uint64_t delay_us, const uint64_t ecn[3]);
+void ptcp_value_write(struct stk_writer *writer, enum ptcp_frame_type type, uint64_t value);
+void ptcp_params_write(struct stk_writer *writer, const struct ptcp_params *params);
+void ptcp_cookie_write(struct stk_writer *writer, const uint8_t *cookie, size_t len);
+void ptcp_ack_frequency_write(struct stk_writer *writer, uint64_t sequence, uint64_t packets,
+                              uint64_t delay_us);
+void ptcp_path_write(struct stk_writer *writer, enum ptcp_frame_type type, uint64_t challenge);
+/* The header of a STREAM frame whose `len` bytes follow; `last`: it ends the packet. */
+void ptcp_stream_write(struct stk_writer *writer, uint64_t offset, size_t len, bool fin, bool last);
+
+/* Does a frame of this type have to be acknowledged? */
+static inline bool ptcp_frame_elicits(uint8_t type)
+{
+    return type != PTCP_FRAME_PADDING && type != PTCP_FRAME_ACK && type != PTCP_FRAME_ACK_ECN &&
+           type != PTCP_FRAME_RESET;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * What is known of one network path: delay, congestion, pace, datagram size. Connections hold a
+ * pointer to theirs, so that several may come to share one.
+ */
+#ifndef STK_PTCP_PATH_H
+#define STK_PTCP_PATH_H
+
+#include "cc.h"
+#include "mtu.h"
+#include "pacer.h"
+#include "rtt.h"
+
+struct ptcp_path {
+    struct stk_rtt rtt;
+    struct ptcp_cc cc;
+    struct ptcp_pacer pacer;
+    struct ptcp_mtu mtu;
+    uint16_t overhead;                        /* bytes that lower layers add to each packet */
+    bool validated;                           /* the peer receives at its address */
+    uint64_t unvalidated_in, unvalidated_out; /* datagram bytes until then */
+};
+
+enum { PTCP_AMPLIFICATION_MAX = 3 };
+
+void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
+                    uint16_t max_datagram, uint16_t fixed_mtu);
+/* The peer has moved: nothing that was learnt holds any more. */
+void ptcp_path_reset(struct ptcp_path *path);
+/* `mtu.current` changed. */
+void ptcp_path_resize(struct ptcp_path *path);
+/* New window or RTT: adopt the pacing rate. */
+void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us);
+/* May a datagram of `size` bytes go to the address, as far as validation is concerned? */
+bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size);
+
+/* Bytes of a full PTCP packet. */
+static inline uint16_t ptcp_path_packet_size(const struct ptcp_path *path)
+{
+    return (uint16_t)(path->mtu.current - path->overhead);
+}
+
+#endif

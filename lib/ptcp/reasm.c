@@ -1,0 +1,125 @@
+#include "reasm.h"
+
+#include "error.h"
+
+#include <assert.h>
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+void ptcp_reasm_init(struct ptcp_reasm *reasm, struct ptcp_pool *pool)
+{
+    *reasm = (struct ptcp_reasm){.fin_offset = UINT64_MAX};
+    ptcp_store_init(&reasm->store, pool);
+    ptcp_ranges_init(&reasm->ahead, PTCP_REASM_HOLES_MAX);
+}
+
+void ptcp_reasm_free(struct ptcp_reasm *reasm)
+{
+    ptcp_store_free(&reasm->store);
+    ptcp_ranges_free(&reasm->ahead);
+}
+
+static uint64_t highest(const struct ptcp_reasm *reasm)
+{
+    const uint32_t count = reasm->ahead.count;
+
+    return count ? ptcp_ranges_at(&reasm->ahead, count - 1)->end : reasm->contiguous;
+}
+
+static bool breaks_a_rule(const struct ptcp_reasm *reasm, uint64_t end, bool fin,
+                          uint64_t max_offset)
+{
+    if (end > max_offset || end > reasm->fin_offset)
+        return true;
+    return fin &&
+           (end < highest(reasm) || (reasm->fin_offset != UINT64_MAX && reasm->fin_offset != end));
+}
+
+/* Writes the parts of [first, end) that are not there yet. */
+static int write_gaps(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, const uint8_t *data)
+{
+    const uint64_t base = first;
+
+    for (uint32_t i = ptcp_ranges_find(&reasm->ahead, first); first < end; i++) {
+        const bool more = i < reasm->ahead.count;
+        const struct ptcp_range *have = ptcp_ranges_at(&reasm->ahead, i);
+        const uint64_t stop = more ? min_u64(have->first, end) : end;
+
+        if (first < stop) {
+            const int rc =
+                ptcp_store_write(&reasm->store, first, data + (first - base), stop - first);
+            if (rc < 0)
+                return rc;
+        }
+        if (!more)
+            break;
+        first = max_u64(first, have->end);
+    }
+    return 0;
+}
+
+static int take(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, const uint8_t *data)
+{
+    int rc = write_gaps(reasm, first, end, data);
+
+    if (rc < 0)
+        return rc;
+    if (first == reasm->contiguous && reasm->ahead.count == 0) {
+        reasm->contiguous = end;
+        return 0;
+    }
+    rc = ptcp_ranges_add(&reasm->ahead, first, end);
+    if (rc < 0)
+        return rc;
+    const struct ptcp_range *lowest = ptcp_ranges_at(&reasm->ahead, 0);
+    if (lowest->first == reasm->contiguous) {
+        reasm->contiguous = lowest->end;
+        ptcp_ranges_drop_lowest(&reasm->ahead);
+    }
+    return 0;
+}
+
+int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *data, size_t len,
+                   bool fin, uint64_t max_offset)
+{
+    const uint64_t end = offset + len, first = max_u64(offset, reasm->contiguous);
+
+    if (breaks_a_rule(reasm, end, fin, max_offset))
+        return -EPROTO;
+    if (first < end) {
+        const int rc = take(reasm, first, end, data + (first - offset));
+        if (rc < 0)
+            return rc;
+    }
+    if (fin)
+        reasm->fin_offset = end;
+    assert(reasm->consumed <= reasm->contiguous && reasm->contiguous <= reasm->fin_offset);
+    return 0;
+}
+
+int ptcp_reasm_peek(const struct ptcp_reasm *reasm, struct iovec *iov, int max)
+{
+    uint64_t offset = reasm->consumed;
+    int count = 0;
+
+    while (count < max && offset < reasm->contiguous) {
+        const uint8_t *data;
+        const size_t len =
+            ptcp_store_slice(&reasm->store, offset, reasm->contiguous - offset, &data);
+
+        iov[count++] = (struct iovec){(void *)data, len};
+        offset += len;
+    }
+    return count;
+}
+
+void ptcp_reasm_consume(struct ptcp_reasm *reasm, size_t len)
+{
+    assert(len <= ptcp_reasm_readable(reasm));
+    reasm->consumed += len;
+    if (reasm->consumed == reasm->contiguous && reasm->ahead.count == 0)
+        ptcp_store_free(&reasm->store);
+    else
+        ptcp_store_drop_below(&reasm->store, reasm->consumed);
+}

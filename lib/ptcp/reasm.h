@@ -1,0 +1,47 @@
+/*
+ * The receiving half of a stream: bytes that arrive in any order, read in order.
+ *
+ * It never holds more than the window that was granted. Where segments overlap, the bytes that
+ * arrived first stand. Readers see slices of its memory until they consume them.
+ */
+#ifndef STK_PTCP_REASM_H
+#define STK_PTCP_REASM_H
+
+#include "ranges.h"
+#include "store.h"
+
+#include <sys/uio.h>
+
+enum { PTCP_REASM_HOLES_MAX = 4096 };
+
+struct ptcp_reasm {
+    struct ptcp_store store;
+    struct ptcp_ranges ahead; /* received above `contiguous` */
+    uint64_t consumed, contiguous;
+    uint64_t fin_offset; /* UINT64_MAX: not known yet */
+};
+
+void ptcp_reasm_init(struct ptcp_reasm *reasm, struct ptcp_pool *pool);
+void ptcp_reasm_free(struct ptcp_reasm *reasm);
+
+/*
+ * 0; -EPROTO: bytes beyond `max_offset` or beyond FIN, or a FIN that moved;
+ * -ENOMEM or STK_ELIMIT: no room, so the packet must not be acknowledged.
+ */
+int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *data, size_t len,
+                   bool fin, uint64_t max_offset);
+/* Up to `max` slices of unread bytes; returns how many. */
+int ptcp_reasm_peek(const struct ptcp_reasm *reasm, struct iovec *iov, int max);
+void ptcp_reasm_consume(struct ptcp_reasm *reasm, size_t len);
+
+static inline uint64_t ptcp_reasm_readable(const struct ptcp_reasm *reasm)
+{
+    return reasm->contiguous - reasm->consumed;
+}
+/* All bytes up to the FIN have arrived. */
+static inline bool ptcp_reasm_complete(const struct ptcp_reasm *reasm)
+{
+    return reasm->contiguous == reasm->fin_offset;
+}
+
+#endif

@@ -1,0 +1,360 @@
+#include "recovery.h"
+
+#include "error.h"
+
+#include <assert.h>
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+void ptcp_recovery_init(struct ptcp_recovery *recovery)
+{
+    *recovery = (struct ptcp_recovery){
+        .loss_us = UINT64_MAX, .reorder_packets = PTCP_REORDER_PACKETS, .reorder_eighths = 1};
+    ptcp_sent_init(&recovery->ring);
+}
+
+void ptcp_recovery_free(struct ptcp_recovery *recovery) { ptcp_sent_free(&recovery->ring); }
+
+void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                        struct ptcp_sent *record)
+{
+    const bool eliciting = record->flags & PTCP_SENT_ELICITING;
+
+    record->packet = recovery->ring.next;
+    record->time_us = now_us;
+    record->state = eliciting ? PTCP_SENT_OUTSTANDING : PTCP_SENT_DONE;
+    if (eliciting) {
+        if (recovery->in_flight == 0)
+            recovery->first_sent_us = recovery->delivered_us = now_us;
+        record->delivered = recovery->delivered;
+        record->delivered_us = recovery->delivered_us;
+        record->first_sent_us = recovery->first_sent_us;
+        if (recovery->app_limited_until > recovery->delivered)
+            record->flags |= PTCP_SENT_APP_LIMITED;
+        recovery->in_flight += record->size;
+        recovery->last_eliciting_us = now_us;
+        if (path->cc.type->on_sent)
+            path->cc.type->on_sent(&path->cc, now_us, record->size, recovery->in_flight);
+    }
+    ptcp_sent_push(&recovery->ring, record);
+}
+
+void ptcp_recovery_app_limited(struct ptcp_recovery *recovery)
+{
+    recovery->app_limited_until = max_u64(recovery->delivered + recovery->in_flight, 1);
+}
+
+/* --- Acknowledgements ------------------------------------------------------------------------ */
+
+/* What one ACK newly told. */
+struct news {
+    struct ptcp_sent newest; /* a copy: records go when they are done */
+    uint64_t oldest_packet;
+    uint64_t bytes;
+    uint32_t count, spurious;
+};
+
+static void take_spurious(struct ptcp_recovery *recovery, const struct ptcp_sent *record)
+{
+    const uint64_t distance = recovery->largest_acked - record->packet;
+
+    recovery->spurious_packets++;
+    recovery->epoch_spurious++;
+    if (distance >= recovery->reorder_packets)
+        recovery->reorder_packets = (uint32_t)min_u64(distance + 1, PTCP_REORDER_PACKETS_MAX);
+}
+
+static void take_acked(struct ptcp_recovery *recovery, struct ptcp_sent *record, struct news *news)
+{
+    if (record->state == PTCP_SENT_OUTSTANDING) {
+        assert(recovery->in_flight >= record->size);
+        recovery->in_flight -= record->size;
+        news->bytes += record->size;
+    } else {
+        news->spurious++;
+        take_spurious(recovery, record);
+    }
+    recovery->delivered += record->size;
+    if (news->count++ == 0)
+        news->oldest_packet = record->packet;
+    news->newest = *record;
+    ptcp_sent_done(&recovery->ring, record);
+}
+
+static int walk(struct ptcp_recovery *recovery, const struct ptcp_ack *ack, struct news *news,
+                const struct ptcp_recovery_owner *type, void *owner)
+{
+    uint32_t i = ack->count - 1;
+    struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
+
+    for (; record && record->packet < ack->range[0].end; record = next) {
+        next = ptcp_sent_after(&recovery->ring, record);
+        while (ack->range[i].end <= record->packet)
+            i--;
+        if (ack->range[i].first > record->packet)
+            continue;
+        if (record->state == PTCP_SENT_SKIPPED)
+            return -EPROTO;
+        take_acked(recovery, record, news);
+        type->acked(owner, &news->newest);
+    }
+    return 0;
+}
+
+static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                       const struct ptcp_ack *ack, const struct news *news,
+                       struct ptcp_ack_sample *sample)
+{
+    if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us)
+        return;
+    sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
+    stk_rtt_sample(&path->rtt, sample->rtt_us, min_u64(ack->delay_us, recovery->peer_ack_delay_us));
+}
+
+static void sample_rate(struct ptcp_recovery *recovery, uint64_t now_us, const struct news *news,
+                        struct ptcp_ack_sample *sample)
+{
+    const struct ptcp_sent *newest = &news->newest;
+    const uint64_t send_us = newest->time_us - newest->first_sent_us;
+    const uint64_t ack_us = now_us - newest->delivered_us;
+    const uint64_t interval_us = max_u64(send_us, ack_us);
+
+    recovery->delivered_us = now_us;
+    recovery->first_sent_us = newest->time_us;
+    sample->prior_delivered = newest->delivered;
+    if (interval_us == 0)
+        return;
+    sample->rate_bytes_per_s = (recovery->delivered - newest->delivered) * 1000000 / interval_us;
+    if (!(newest->flags & PTCP_SENT_APP_LIMITED) || sample->rate_bytes_per_s > recovery->rate)
+        recovery->rate = sample->rate_bytes_per_s;
+}
+
+/* --- Losses ---------------------------------------------------------------------------------- */
+
+struct losses {
+    uint64_t bytes, newest_us;
+    uint64_t span_first_us, span_last_us; /* of losses with nothing acknowledged between them */
+    uint32_t count, span_count;
+};
+
+static uint64_t patience_us(const struct ptcp_recovery *recovery, const struct ptcp_path *path)
+{
+    const uint64_t rtt_us = max_u64(path->rtt.latest_us, path->rtt.smoothed_us);
+
+    return max_u64(rtt_us + rtt_us * recovery->reorder_eighths / 8, STK_RTT_GRANULARITY_US);
+}
+
+static void take_lost(struct ptcp_recovery *recovery, struct ptcp_sent *record,
+                      struct losses *losses)
+{
+    assert(recovery->in_flight >= record->size);
+    record->state = PTCP_SENT_LOST;
+    recovery->in_flight -= record->size;
+    if (record->flags & PTCP_SENT_PROBE)
+        return; /* too large, not congested */
+    recovery->lost_packets++;
+    recovery->lost_bytes += record->size;
+    recovery->epoch_lost++;
+    losses->count++;
+    losses->bytes += record->size;
+    losses->newest_us = max_u64(losses->newest_us, record->time_us);
+}
+
+static void extend_span(struct losses *losses, const struct ptcp_sent *record, uint64_t after_us,
+                        uint64_t below_packet)
+{
+    if (record->time_us <= after_us || record->packet >= below_packet)
+        return;
+    if (losses->span_count++ == 0)
+        losses->span_first_us = record->time_us;
+    losses->span_last_us = record->time_us;
+}
+
+static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                        uint64_t after_us, uint64_t below_packet, struct losses *losses,
+                        const struct ptcp_recovery_owner *type, void *owner)
+{
+    const uint64_t wait_us = patience_us(recovery, path);
+    struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
+
+    recovery->loss_us = UINT64_MAX;
+    for (; record && record->packet + 1 < recovery->largest_acked; record = next) {
+        next = ptcp_sent_after(&recovery->ring, record);
+        if (record->state != PTCP_SENT_OUTSTANDING)
+            continue;
+        if (record->time_us + wait_us > now_us &&
+            record->packet + recovery->reorder_packets >= recovery->largest_acked) {
+            recovery->loss_us = record->time_us + wait_us;
+            break; /* all that follow are younger */
+        }
+        take_lost(recovery, record, losses);
+        extend_span(losses, record, after_us, below_packet);
+        type->lost(owner, record);
+    }
+}
+
+static bool is_persistent(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                          const struct losses *losses)
+{
+    const uint64_t pto_us = stk_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
+
+    return path->rtt.sampled && losses->span_count >= 2 &&
+           losses->span_last_us - losses->span_first_us >= PTCP_PERSISTENT_PTOS * pto_us;
+}
+
+static void report_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                          const struct losses *losses)
+{
+    const uint64_t reduced_us = path->cc.recovery_start_us;
+    const bool reduced = path->cc.reduced;
+
+    if (losses->count == 0)
+        return;
+    const struct ptcp_loss_sample sample = {.now_us = now_us,
+                                            .lost_bytes = losses->bytes,
+                                            .newest_lost_sent_us = losses->newest_us,
+                                            .in_flight = recovery->in_flight,
+                                            .persistent = is_persistent(recovery, path, losses)};
+    recovery->persistent += sample.persistent;
+    path->cc.type->on_loss(&path->cc, &sample);
+    if (path->cc.reduced != reduced || path->cc.recovery_start_us != reduced_us) {
+        recovery->epoch_lost = losses->count;
+        recovery->epoch_spurious = 0;
+    }
+    ptcp_path_pace(path, now_us);
+}
+
+/* --- Put together ---------------------------------------------------------------------------- */
+
+static void undo_if_all_was_wrong(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                                  const struct news *news)
+{
+    if (news->spurious == 0)
+        return;
+    if (recovery->reorder_eighths < PTCP_REORDER_EIGHTHS_MAX)
+        recovery->reorder_eighths++;
+    if (recovery->epoch_spurious < recovery->epoch_lost)
+        return;
+    recovery->epoch_lost = recovery->epoch_spurious = 0;
+    path->cc.type->on_undo(&path->cc);
+}
+
+static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                     const struct ptcp_ack *ack, const struct news *news)
+{
+    if (!ack->has_ecn || ack->ecn[2] <= recovery->ce_seen)
+        return;
+    recovery->ce_seen = ack->ecn[2];
+    path->cc.type->on_ecn(&path->cc, now_us, news->newest.time_us);
+}
+
+static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                              uint64_t now_us, const struct ptcp_ack *ack, const struct news *news,
+                              uint64_t before)
+{
+    struct ptcp_ack_sample sample = {.now_us = now_us,
+                                     .acked_bytes = news->bytes,
+                                     .in_flight_before = before,
+                                     .in_flight = recovery->in_flight,
+                                     .delivered = recovery->delivered,
+                                     .total_lost = recovery->lost_bytes,
+                                     .largest_acked = recovery->largest_acked - 1,
+                                     .next_packet = recovery->ring.next,
+                                     .newest_sent_us = news->newest.time_us,
+                                     .rtt = &path->rtt};
+
+    sample_rtt(recovery, path, now_us, ack, news, &sample);
+    sample_rate(recovery, now_us, news, &sample);
+    sample.app_limited =
+        (news->newest.flags & PTCP_SENT_APP_LIMITED) && before * 2 < path->cc.window_bytes;
+    take_ecn(recovery, path, now_us, ack, news);
+    if (news->bytes > 0)
+        path->cc.type->on_ack(&path->cc, &sample);
+}
+
+int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                      const struct ptcp_ack *ack, const struct ptcp_recovery_owner *type,
+                      void *owner)
+{
+    const uint64_t before = recovery->in_flight, prior_us = recovery->newest_acked_us;
+    struct news news = {.count = 0};
+    struct losses losses = {.count = 0};
+    int rc;
+
+    if (ack->range[0].end > recovery->ring.next)
+        return -EPROTO;
+    recovery->largest_acked = max_u64(recovery->largest_acked, ack->range[0].end);
+    rc = walk(recovery, ack, &news, type, owner);
+    if (rc < 0 || news.count == 0)
+        return rc;
+    recovery->pto_count = 0;
+    recovery->probes = 0;
+    recovery->newest_acked_us = max_u64(prior_us, news.newest.time_us);
+    undo_if_all_was_wrong(recovery, path, &news);
+    inform_controller(recovery, path, now_us, ack, &news, before);
+    find_losses(recovery, path, now_us, prior_us, news.oldest_packet, &losses, type, owner);
+    report_losses(recovery, path, now_us, &losses);
+    ptcp_path_pace(path, now_us);
+    const uint64_t keep_us = 3 * patience_us(recovery, path);
+    ptcp_sent_trim(&recovery->ring, now_us > keep_us ? now_us - keep_us : 0);
+    return 1;
+}
+
+static uint64_t probe_timeout_us(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                                 bool handshake)
+{
+    const uint64_t base_us = stk_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
+    const uint64_t most_us =
+        handshake ? PTCP_PTO_HANDSHAKE_US : max_u64(2 * base_us, PTCP_PTO_MAX_US);
+    const uint32_t shift =
+        recovery->pto_count < PTCP_PTO_SHIFT_MAX ? recovery->pto_count : PTCP_PTO_SHIFT_MAX;
+
+    return min_u64(base_us << shift, most_us);
+}
+
+uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                              bool handshake)
+{
+    if (recovery->loss_us != UINT64_MAX)
+        return recovery->loss_us;
+    if (recovery->in_flight == 0)
+        return UINT64_MAX;
+    return recovery->last_eliciting_us + probe_timeout_us(recovery, path, handshake);
+}
+
+void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                           const struct ptcp_recovery_owner *type, void *owner)
+{
+    struct losses losses = {.count = 0};
+
+    if (recovery->loss_us <= now_us) {
+        find_losses(recovery, path, now_us, recovery->newest_acked_us, UINT64_MAX, &losses, type,
+                    owner);
+        report_losses(recovery, path, now_us, &losses);
+        return;
+    }
+    recovery->timeouts++;
+    recovery->pto_count++;
+    recovery->probes = PTCP_PTO_PROBES;
+    if (ptcp_mtu_timeout(&path->mtu, recovery->pto_count, now_us))
+        ptcp_path_resize(path);
+}
+
+void ptcp_recovery_abandon(struct ptcp_recovery *recovery, const struct ptcp_recovery_owner *type,
+                           void *owner)
+{
+    struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
+
+    for (; record; record = next) {
+        next = ptcp_sent_after(&recovery->ring, record);
+        if (record->state == PTCP_SENT_OUTSTANDING)
+            type->lost(owner, record);
+        ptcp_sent_done(&recovery->ring, record);
+    }
+    recovery->in_flight = 0;
+    recovery->loss_us = UINT64_MAX;
+    recovery->probes = 0;
+    recovery->pto_count = 0;
+    ptcp_sent_trim(&recovery->ring, 0);
+}

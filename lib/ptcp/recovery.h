@@ -1,0 +1,71 @@
+/*
+ * Loss recovery (RFC 9002, and RFC 8985 for reordering): what is acknowledged, what is lost,
+ * when to probe. Works on the ring of sent packets and one path.
+ */
+#ifndef STK_PTCP_RECOVERY_H
+#define STK_PTCP_RECOVERY_H
+
+#include "packet.h"
+#include "path.h"
+#include "sent.h"
+
+enum {
+    PTCP_REORDER_PACKETS = 3, /* RFC 9002 section 6.1.1; grows when losses prove spurious */
+    PTCP_REORDER_PACKETS_MAX = 512,
+    PTCP_REORDER_EIGHTHS_MAX = 8, /* of an RTT that a packet may be late */
+    PTCP_PTO_SHIFT_MAX = 10,
+    PTCP_PTO_MAX_US = 3000000,       /* back-off ends here, so that a path that returns is found */
+    PTCP_PTO_HANDSHAKE_US = 1000000, /* and here before the peer has answered */
+    PTCP_PERSISTENT_PTOS = 3,
+    PTCP_PTO_PROBES = 2,
+};
+
+/* Who owns the frames in the packets. */
+struct ptcp_recovery_owner {
+    void (*acked)(void *owner, const struct ptcp_sent *record);
+    void (*lost)(void *owner, const struct ptcp_sent *record);
+};
+
+struct ptcp_recovery {
+    struct ptcp_sent_ring ring;
+    uint64_t in_flight;       /* bytes of outstanding ack-eliciting packets */
+    uint64_t largest_acked;   /* + 1; 0: nothing yet */
+    uint64_t newest_acked_us; /* when the newest acknowledged packet was sent */
+    uint64_t last_eliciting_us;
+    uint64_t loss_us; /* when the next packet counts as lost; UINT64_MAX: none */
+    uint64_t peer_ack_delay_us;
+    uint32_t pto_count;
+    uint32_t probes; /* packets to send regardless of the window */
+    uint32_t reorder_packets, reorder_eighths;
+    uint32_t epoch_lost, epoch_spurious; /* since the last reduction of the window */
+    uint64_t delivered, delivered_us, first_sent_us, app_limited_until, rate;
+    uint64_t lost_packets, spurious_packets, lost_bytes, timeouts, persistent;
+    uint64_t ce_seen; /* the peer's count of CE marks */
+};
+
+void ptcp_recovery_init(struct ptcp_recovery *recovery);
+void ptcp_recovery_free(struct ptcp_recovery *recovery);
+
+/*
+ * Takes note of a packet that leaves now; `record` carries frames, sizes and flags, the rest is
+ * filled in here. Needs ptcp_sent_reserve().
+ */
+void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                        struct ptcp_sent *record);
+/* 1: something is newly acknowledged, 0: nothing; -EPROTO: a packet that was never sent. */
+int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                      const struct ptcp_ack *ack, const struct ptcp_recovery_owner *type,
+                      void *owner);
+/* UINT64_MAX if no timer is needed. `handshake`: the peer has not answered yet. */
+uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                              bool handshake);
+/* The timer is due: declares losses, or asks for probes. */
+void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                           const struct ptcp_recovery_owner *type, void *owner);
+/* Everything outstanding is lost without blame: a retry, or a new path. */
+void ptcp_recovery_abandon(struct ptcp_recovery *recovery, const struct ptcp_recovery_owner *type,
+                           void *owner);
+/* The user had no more to send while the window was open. */
+void ptcp_recovery_app_limited(struct ptcp_recovery *recovery);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Which connection is due next: a binary heap with lazy keys. Moving a deadline to a later time
+ * touches nothing; the heap learns of it when the old time comes up.
+ */
+#ifndef STK_PTCP_SCHEDULE_H
+#define STK_PTCP_SCHEDULE_H
+
+#include <stdint.h>
+
+enum { PTCP_SCHEDULE_NONE = 0xffffffff };
+
+struct ptcp_alarm {
+    uint64_t due_us; /* when it shall ring; UINT64_MAX: never */
+    uint64_t key_us; /* where it stands in the heap: never later than due_us */
+    uint32_t index;  /* PTCP_SCHEDULE_NONE: not in the heap */
+};
+
+struct ptcp_schedule {
+    struct ptcp_alarm **heap;
+    uint32_t count, capacity;
+    uint32_t reserved; /* alarms that exist, in the heap or not */
+};
+
+void ptcp_schedule_free(struct ptcp_schedule *schedule);
+/* Room for one more alarm, so that setting it can't fail. 0 or -ENOMEM. */
+int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm);
+void ptcp_schedule_leave(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm);
+void ptcp_schedule_set(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm, uint64_t due_us);
+/* UINT64_MAX if nothing is set. */
+uint64_t ptcp_schedule_next_us(struct ptcp_schedule *schedule);
+/* Takes out one alarm that is due, or NULL. */
+struct ptcp_alarm *ptcp_schedule_pop(struct ptcp_schedule *schedule, uint64_t now_us);
+
+#endif

@@ -1,0 +1,125 @@
+#include "sent.h"
+
+#include "alloc.h"
+#include "error.h"
+
+#include <assert.h>
+
+void ptcp_sent_init(struct ptcp_sent_ring *ring)
+{
+    *ring = (struct ptcp_sent_ring){.head = PTCP_SENT_NONE, .tail = PTCP_SENT_NONE};
+}
+
+void ptcp_sent_free(struct ptcp_sent_ring *ring)
+{
+    const uint64_t next = ring->next;
+
+    stk_free(ring->slots);
+    ptcp_sent_init(ring);
+    ring->first = ring->next = next; /* numbers are never used twice */
+}
+
+static int grow(struct ptcp_sent_ring *ring)
+{
+    const uint32_t capacity = ring->capacity ? ring->capacity * 2 : 16;
+    struct ptcp_sent *slots = stk_alloc(capacity * sizeof(*slots));
+
+    if (!slots)
+        return -ENOMEM;
+    for (uint64_t packet = ring->first; packet < ring->next; packet++)
+        slots[packet & (capacity - 1)] = ring->slots[packet & (ring->capacity - 1)];
+    stk_free(ring->slots);
+    ring->slots = slots;
+    ring->capacity = capacity;
+    return 0;
+}
+
+int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
+{
+    const uint64_t count = ring->next - ring->first;
+    const uint64_t limit = data ? PTCP_SENT_MAX - PTCP_SENT_RESERVED : PTCP_SENT_MAX;
+
+    if (count + 2 > limit) /* two: one number may be skipped on the way */
+        return STK_ELIMIT;
+    return count + 2 <= ring->capacity ? 0 : grow(ring);
+}
+
+static void append(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+{
+    const uint32_t low = (uint32_t)record->packet & (PTCP_SENT_MAX - 1);
+
+    record->prev = ring->tail;
+    record->next = PTCP_SENT_NONE;
+    if (ring->tail == PTCP_SENT_NONE)
+        ring->head = low;
+    else
+        ptcp_sent_slot(ring, ring->tail)->next = low;
+    ring->tail = low;
+}
+
+void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record)
+{
+    struct ptcp_sent *slot;
+
+    assert(record->packet == ring->next);
+    if (ring->first == ring->next && record->state == PTCP_SENT_DONE) {
+        ring->first = ++ring->next; /* an ACK while nothing is outstanding needs no memory */
+        return;
+    }
+    assert(ring->next - ring->first < ring->capacity);
+    slot = &ring->slots[record->packet & (ring->capacity - 1)];
+    *slot = *record;
+    ring->next++;
+    if (slot->state != PTCP_SENT_DONE)
+        append(ring, slot);
+}
+
+void ptcp_sent_skip(struct ptcp_sent_ring *ring)
+{
+    ptcp_sent_push(ring, &(struct ptcp_sent){.packet = ring->next, .state = PTCP_SENT_SKIPPED});
+}
+
+void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+{
+    struct ptcp_sent *next = ptcp_sent_slot(ring, record->next);
+    struct ptcp_sent *prev = ptcp_sent_slot(ring, record->prev);
+
+    assert(record->state != PTCP_SENT_DONE);
+    record->state = PTCP_SENT_DONE;
+    if (next)
+        next->prev = record->prev;
+    else
+        ring->tail = record->prev;
+    if (prev)
+        prev->next = record->next;
+    else
+        ring->head = record->next;
+}
+
+static bool is_over(const struct ptcp_sent *record, uint64_t before_us)
+{
+    switch (record->state) {
+    case PTCP_SENT_DONE:
+        return true;
+    case PTCP_SENT_LOST:
+        return record->time_us < before_us;
+    default:
+        return false;
+    }
+}
+
+/* A skipped number guards those before it, so it goes when it is the oldest. */
+void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us)
+{
+    while (ring->first < ring->next) {
+        struct ptcp_sent *record = &ring->slots[ring->first & (ring->capacity - 1)];
+
+        if (record->state != PTCP_SENT_SKIPPED && !is_over(record, before_us))
+            return;
+        if (record->state != PTCP_SENT_DONE)
+            ptcp_sent_done(ring, record);
+        ring->first++;
+    }
+    if (ring->slots)
+        ptcp_sent_free(ring);
+}

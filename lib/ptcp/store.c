@@ -1,0 +1,177 @@
+#include "store.h"
+
+#include "alloc.h"
+#include "error.h"
+
+#include <assert.h>
+#include <string.h>
+
+void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
+{
+    const uint64_t limit = limit_bytes / PTCP_CHUNK_BYTES;
+
+    *pool = (struct ptcp_pool){.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX};
+}
+
+static void *take_spare(struct ptcp_pool *pool)
+{
+    void *chunk = pool->spare;
+
+    memcpy(&pool->spare, chunk, sizeof(pool->spare));
+    pool->spare_count--;
+    return chunk;
+}
+
+void ptcp_pool_free(struct ptcp_pool *pool)
+{
+    assert(pool->used == 0);
+    while (pool->spare)
+        stk_free(take_spare(pool));
+}
+
+static uint8_t *pool_get(struct ptcp_pool *pool)
+{
+    uint8_t *chunk;
+
+    if (pool->used >= pool->limit)
+        return NULL;
+    chunk = pool->spare ? take_spare(pool) : stk_alloc(PTCP_CHUNK_BYTES);
+    if (chunk)
+        pool->used++;
+    return chunk;
+}
+
+static void pool_put(struct ptcp_pool *pool, uint8_t *chunk)
+{
+    assert(pool->used > 0);
+    pool->used--;
+    if (pool->spare_count >= PTCP_POOL_SPARE) {
+        stk_free(chunk);
+        return;
+    }
+    memcpy(chunk, &pool->spare, sizeof(pool->spare));
+    pool->spare = chunk;
+    pool->spare_count++;
+}
+
+void ptcp_store_init(struct ptcp_store *store, struct ptcp_pool *pool)
+{
+    *store = (struct ptcp_store){.pool = pool};
+}
+
+static uint8_t **slot(const struct ptcp_store *store, uint64_t index)
+{
+    assert(index >= store->first && index - store->first < store->capacity);
+    return &store->chunks[index & (store->capacity - 1)];
+}
+
+void ptcp_store_free(struct ptcp_store *store)
+{
+    for (uint32_t i = 0; i < store->capacity; i++) {
+        if (store->chunks[i])
+            pool_put(store->pool, store->chunks[i]);
+    }
+    stk_free(store->chunks);
+    ptcp_store_init(store, store->pool);
+}
+
+static int widen(struct ptcp_store *store, uint64_t index)
+{
+    uint32_t capacity = store->capacity ? store->capacity : 4;
+    uint8_t **chunks;
+
+    if (store->capacity == 0)
+        store->first = index;
+    if (index < store->first) { /* only while nothing has been dropped yet */
+        const uint64_t last = store->first + store->capacity - 1;
+
+        while (last - index >= capacity)
+            capacity *= 2;
+    }
+    while (index >= store->first && index - store->first >= capacity)
+        capacity *= 2;
+    chunks = stk_alloc_zero(capacity * sizeof(*chunks));
+    if (!chunks)
+        return -ENOMEM;
+    for (uint64_t i = store->first; i < store->first + store->capacity; i++)
+        chunks[i & (capacity - 1)] = *slot(store, i);
+    stk_free(store->chunks);
+    store->chunks = chunks;
+    store->capacity = capacity;
+    if (index < store->first)
+        store->first = index;
+    return 0;
+}
+
+static uint8_t *chunk_for(struct ptcp_store *store, uint64_t index)
+{
+    uint8_t **place;
+
+    if (store->capacity == 0 || index < store->first || index - store->first >= store->capacity) {
+        if (widen(store, index) < 0)
+            return NULL;
+    }
+    place = slot(store, index);
+    if (!*place)
+        *place = pool_get(store->pool);
+    return *place;
+}
+
+int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len)
+{
+    const uint8_t *from = data;
+
+    while (len > 0) {
+        const size_t start = offset % PTCP_CHUNK_BYTES;
+        const size_t part = len < PTCP_CHUNK_BYTES - start ? len : PTCP_CHUNK_BYTES - start;
+        uint8_t *chunk = chunk_for(store, offset / PTCP_CHUNK_BYTES);
+
+        if (!chunk)
+            return -ENOMEM;
+        memcpy(chunk + start, from, part);
+        from += part;
+        offset += part;
+        len -= part;
+    }
+    return 0;
+}
+
+size_t ptcp_store_slice(const struct ptcp_store *store, uint64_t offset, size_t len,
+                        const uint8_t **data)
+{
+    const size_t start = offset % PTCP_CHUNK_BYTES;
+    const uint8_t *chunk = *slot(store, offset / PTCP_CHUNK_BYTES);
+
+    assert(chunk);
+    *data = chunk + start;
+    return len < PTCP_CHUNK_BYTES - start ? len : PTCP_CHUNK_BYTES - start;
+}
+
+void ptcp_store_copy(const struct ptcp_store *store, uint64_t offset, size_t len, uint8_t *out)
+{
+    while (len > 0) {
+        const uint8_t *data;
+        const size_t part = ptcp_store_slice(store, offset, len, &data);
+
+        memcpy(out, data, part);
+        out += part;
+        offset += part;
+        len -= part;
+    }
+}
+
+void ptcp_store_drop_below(struct ptcp_store *store, uint64_t offset)
+{
+    const uint64_t index = offset / PTCP_CHUNK_BYTES;
+
+    for (uint32_t n = 0; store->capacity && store->first < index && n < store->capacity; n++) {
+        uint8_t **place = slot(store, store->first);
+
+        if (*place)
+            pool_put(store->pool, *place);
+        *place = NULL;
+        store->first++;
+    }
+    if (store->capacity && store->first < index)
+        store->first = index;
+}

@@ -1,0 +1,47 @@
+/*
+ * Stream bytes by their 64-bit offset, in chunks that exist only where bytes are.
+ *
+ * A store is a window of chunks over a stream; send buffer and reassembly are built on it.
+ * Chunks come from the pool of the endpoint, which bounds the memory of all its connections.
+ */
+#ifndef STK_PTCP_STORE_H
+#define STK_PTCP_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PTCP_CHUNK_BYTES = 16384,
+    PTCP_POOL_SPARE = 16, /* free chunks that a pool keeps */
+};
+
+struct ptcp_pool {
+    void *spare; /* each starts with a pointer to the next one */
+    uint32_t spare_count;
+    uint32_t used, limit; /* chunks lent, and how many may be */
+};
+
+void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
+void ptcp_pool_free(struct ptcp_pool *pool); /* all chunks must be back */
+
+struct ptcp_store {
+    struct ptcp_pool *pool;
+    uint8_t **chunks;  /* chunk i of the stream at i % capacity; NULL where no byte is */
+    uint64_t first;    /* lowest chunk that may be present */
+    uint32_t capacity; /* a power of two; 0: no memory at all */
+};
+
+void ptcp_store_init(struct ptcp_store *store, struct ptcp_pool *pool);
+void ptcp_store_free(struct ptcp_store *store); /* empty again, and usable */
+
+/* Writes bytes at or above everything dropped. 0, or -ENOMEM with part of it written. */
+int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len);
+/* The contiguous part of [offset, offset + len) at its start; those bytes must have been written.
+ */
+size_t ptcp_store_slice(const struct ptcp_store *store, uint64_t offset, size_t len,
+                        const uint8_t **data);
+void ptcp_store_copy(const struct ptcp_store *store, uint64_t offset, size_t len, uint8_t *out);
+/* Frees the chunks that hold only bytes below `offset`. */
+void ptcp_store_drop_below(struct ptcp_store *store, uint64_t offset);
+
+#endif

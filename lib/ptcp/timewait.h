@@ -1,0 +1,37 @@
+/*
+ * What remains of a connection that is over: enough to answer a peer that has not heard so.
+ * Every packet for it is answered by an ACK of just that packet, or by the RESET.
+ */
+#ifndef STK_PTCP_TIMEWAIT_H
+#define STK_PTCP_TIMEWAIT_H
+
+#include "addr.h"
+#include "list.h"
+#include "table.h"
+
+struct ptcp_timewait {
+    struct ptcp_slot slot;
+    struct stk_node node; /* in the order of expiry */
+    uint64_t peer_id, association, expires_us;
+    uint64_t next_packet;
+    uint64_t received; /* number after the highest one that arrived */
+    uint64_t code;     /* of the reset */
+    bool reset;
+    struct stk_addr peer;
+};
+
+struct ptcp_timewaits {
+    struct stk_node list;
+    uint32_t count, max;
+    uint64_t duration_us;
+};
+
+void ptcp_timewaits_init(struct ptcp_timewaits *all, uint32_t max, uint64_t duration_us);
+void ptcp_timewaits_free(struct ptcp_timewaits *all, struct ptcp_table *table);
+/* The oldest one makes room if there are too many. NULL without memory: then nobody answers. */
+struct ptcp_timewait *ptcp_timewaits_add(struct ptcp_timewaits *all, struct ptcp_table *table,
+                                         uint64_t id, uint64_t now_us);
+void ptcp_timewaits_expire(struct ptcp_timewaits *all, struct ptcp_table *table, uint64_t now_us);
+uint64_t ptcp_timewaits_next_us(const struct ptcp_timewaits *all); /* UINT64_MAX: none */
+
+#endif
