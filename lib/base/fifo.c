@@ -39,7 +39,8 @@ static size_t tail_room(const struct stk_fifo *fifo)
 
 static void compact(struct stk_fifo *fifo)
 {
-    memmove(fifo->block, fifo->block + fifo->start, fifo->len);
+    if (fifo->len)
+        memmove(fifo->block, fifo->block + fifo->start, fifo->len);
     fifo->start = 0;
 }
 
