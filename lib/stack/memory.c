@@ -5,6 +5,7 @@
  * Half-close: each direction ends by itself. Abort: the other side sees -ECONNRESET. TX_DONE: the
  * peer's queue holds everything and its end.
  */
+#include "clip.h"
 #include "layer.h"
 #include "transports.h"
 
@@ -136,29 +137,13 @@ static void memory_start(struct stk_layer *layer)
 /* --- Moving bytes
  * --------------------------------------------------------------------------------------- */
 
-static size_t clip(struct iovec *out, const struct iovec *iov, int count, int max, uint64_t limit,
-                   int *used)
-{
-    size_t total = 0;
-
-    for (*used = 0; *used < count && *used < max && total < limit; (*used)++) {
-        size_t len = iov[*used].iov_len;
-
-        if (len > limit - total)
-            len = limit - total;
-        out[*used] = (struct iovec){iov[*used].iov_base, len};
-        total += len;
-    }
-    return total;
-}
-
 static long memory_recv(struct stk_layer *layer, const struct iovec *iov, int count)
 {
     struct memory *m = memory_of(layer);
-    struct iovec clipped[16];
+    struct iovec clipped[CLIP_MAX];
     int used;
 
-    clip(clipped, iov, count, 16, m->chunk, &used);
+    clip_iov(clipped, iov, count, m->chunk, &used);
     const size_t got = stk_fifo_get(&m->incoming, clipped, used);
     if (got > 0) {
         if (m->peer_waits && m->peer != NULL) {
@@ -187,7 +172,7 @@ static void finish(struct memory *m)
 static long memory_send(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
     struct memory *m = memory_of(layer), *peer = m->peer;
-    struct iovec clipped[16];
+    struct iovec clipped[CLIP_MAX];
     size_t want = 0, all = 0;
     long sent = 0;
     int used;
@@ -198,9 +183,8 @@ static long memory_send(struct stk_layer *layer, const struct iovec *iov, int co
         return STK_ESHUTDOWN;
     if (peer == NULL)
         return stk_layer_fail(layer, -EPIPE, "the other side is gone");
-    for (int i = 0; i < count; i++)
-        all += iov[i].iov_len;
-    want = clip(clipped, iov, count, 16, m->chunk, &used);
+    all = iov_bytes(iov, count);
+    want = clip_iov(clipped, iov, count, m->chunk, &used);
     if (want > 0) {
         sent = stk_fifo_putv(&peer->incoming, clipped, used);
         if (sent < 0)

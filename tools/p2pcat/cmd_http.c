@@ -1,0 +1,273 @@
+/* p2pcat http URL-or-STACK: fetches one resource over any stack. */
+#include "app.h"
+
+#include "http.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fetch {
+    struct app app;
+    struct stk_http_client *client;
+    struct stk_http_call *call;
+    struct stk_conn *out; /* standard output or the file of -o */
+    bool blocked;
+    int out_fd; /* of -o; -1: none */
+    uint64_t received, total;
+    struct stk_timer tick;
+    char stack[512];
+    struct stk_stats stats;
+    bool has_stats;
+};
+
+static void note_conn(struct fetch *f)
+{
+    struct stk_conn *conn = stk_http_client_conn(f->client);
+
+    if (conn == NULL)
+        return;
+    f->has_stats = stk_conn_query(conn, STK_QUERY_STATS, &f->stats, sizeof f->stats) == 0;
+    if (f->stack[0] == '\0') {
+        stk_conn_describe(conn, f->stack, sizeof f->stack);
+        talk_verbose("stack %s", f->stack);
+    }
+}
+
+/* --- The output ----------------------------------------------------------------------------------
+ */
+
+static void out_writable(struct stk_conn *conn)
+{
+    struct fetch *f = stk_conn_user(conn);
+
+    if (f->blocked && f->call != NULL) {
+        f->blocked = false;
+        stk_http_call_again(f->call);
+    }
+}
+
+static void out_closed(struct stk_conn *conn, const struct stk_error *error)
+{
+    struct fetch *f = stk_conn_user(conn);
+
+    f->out = NULL;
+    if (error != NULL && error->code != -ECONNABORTED) {
+        talk_error("%s: %s", f->app.options.output != NULL ? f->app.options.output : error->layer,
+                   error->text);
+        app_fail(&f->app, EXIT_LOCAL);
+    }
+    if (f->call != NULL) /* nobody is left to write for */
+        stk_http_call_cancel(f->call);
+    app_quit(&f->app);
+}
+
+static const struct stk_protocol out_protocol = {.writable = out_writable, .closed = out_closed};
+
+static int open_output(struct fetch *f)
+{
+    char address[32] = "/stdio";
+    struct stk_error error = {0};
+
+    f->out_fd = -1;
+    if (f->app.options.output != NULL) {
+        f->out_fd = open(f->app.options.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (f->out_fd < 0) {
+            talk_error("%s: %s", f->app.options.output, strerror(errno));
+            return EXIT_LOCAL;
+        }
+        snprintf(address, sizeof address, "/fd/%d", f->out_fd);
+    }
+    if (stk_connect(f->app.loop, address, &out_protocol, f, &f->out, &error) < 0) {
+        talk_error("%s: %s", error.layer, error.text);
+        return EXIT_LOCAL;
+    }
+    stk_conn_pause(f->out);
+    return 0;
+}
+
+/* --- The response
+ * -------------------------------------------------------------------------------------- */
+
+static void print_head(struct fetch *f, const struct stk_http_head *head)
+{
+    char line[2048];
+    int len = snprintf(line, sizeof line, "HTTP/1.%d %d %s\n", head->minor, head->status,
+                       head->reason != NULL ? head->reason : "");
+
+    stk_conn_write(f->out, line, (size_t)len);
+    for (int i = 0; i < head->field_count; i++) {
+        len = snprintf(line, sizeof line, "%s: %s\n", head->fields[i].name, head->fields[i].value);
+        stk_conn_write(f->out, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
+    }
+}
+
+static void on_head(struct stk_http_call *call, const struct stk_http_head *head)
+{
+    struct fetch *f = stk_http_call_user(call);
+    const char *location = stk_http_head_get(head, "Location");
+
+    note_conn(f);
+    talk_verbose("status %d %s", head->status, head->reason != NULL ? head->reason : "");
+    if (head->content_length > 0)
+        f->total = (uint64_t)head->content_length;
+    if (head->status >= 400) {
+        talk_error("the server answers %d %s", head->status, stk_http_reason(head->status));
+        app_fail(&f->app, EXIT_HTTP);
+    } else if (head->status >= 300 && location != NULL) {
+        talk_info("the server points to %s", location);
+    }
+    if (f->app.options.head_only && f->out != NULL)
+        print_head(f, head);
+}
+
+static size_t on_body(struct stk_http_call *call, const uint8_t *data, size_t len)
+{
+    struct fetch *f = stk_http_call_user(call);
+    const long sent = f->out != NULL ? stk_conn_write(f->out, data, len) : 0;
+    const size_t used = sent > 0 ? (size_t)sent : 0;
+
+    f->blocked = used < len;
+    f->received += used;
+    return used;
+}
+
+static void over(struct fetch *f)
+{
+    f->call = NULL;
+    note_conn(f);
+    stk_timer_stop(&f->tick);
+    if (f->out != NULL)
+        stk_conn_close(f->out);
+    else
+        app_quit(&f->app);
+}
+
+static void on_end(struct stk_http_call *call) { over(stk_http_call_user(call)); }
+
+static void on_failed(struct stk_http_call *call, const struct stk_error *error)
+{
+    struct fetch *f = stk_http_call_user(call);
+
+    if (error->code != -ECANCELED && !f->app.stopping) {
+        talk_error("%s: %s", error->layer, error->text);
+        app_fail(&f->app, app_code_of(error, f->stack[0] != '\0', false));
+    }
+    over(f);
+}
+
+static const struct stk_http_response_handler handler = {
+    .head = on_head,
+    .body = on_body,
+    .end = on_end,
+    .failed = on_failed,
+};
+
+/* --- Progress, stopping, the end
+ * ------------------------------------------------------------------------- */
+
+static void on_tick(struct stk_timer *timer)
+{
+    struct fetch *f = STK_CONTAINER(timer, struct fetch, tick);
+    char done[TALK_SIZE_MAX], all[TALK_SIZE_MAX];
+
+    talk_size(f->received, done);
+    if (f->total > 0)
+        talk_progress("%s of %s", done, talk_size(f->total, all));
+    else
+        talk_progress("%s", done);
+    stk_timer_in(&f->tick, 250000);
+}
+
+static void on_stop(struct app *app)
+{
+    struct fetch *f = STK_CONTAINER(app, struct fetch, app);
+
+    if (f->call != NULL)
+        stk_http_call_cancel(f->call);
+    else
+        app_quit(app);
+}
+
+static void show_stats(const struct fetch *f, uint64_t took_us)
+{
+    const double seconds = (double)took_us / 1e6;
+    char size[TALK_SIZE_MAX], rate[TALK_SIZE_MAX];
+
+    if (f->app.options.json) {
+        fprintf(stderr, "{\"stack\":\"%s\",\"seconds\":%.3f,\"received_bytes\":%" PRIu64, f->stack,
+                seconds, f->received);
+        if (f->has_stats)
+            fprintf(stderr,
+                    ",\"rtt_us\":%" PRIu64 ",\"packets_lost\":%" PRIu64 ",\"cwnd_bytes\":%" PRIu64,
+                    f->stats.rtt_us, f->stats.packets_lost, f->stats.cwnd_bytes);
+        fputs("}\n", stderr);
+    } else if (f->app.options.stats) {
+        fprintf(stderr, "stack     %s\nmoved     %s in %.3f s: %s/s\n", f->stack,
+                talk_size(f->received, size), seconds,
+                talk_size(seconds > 0 ? (uint64_t)((double)f->received / seconds) : 0, rate));
+        if (f->has_stats)
+            fprintf(stderr, "RTT       %.3f ms\n", (double)f->stats.rtt_us / 1e3);
+    }
+}
+
+static int start(struct fetch *f, const char *address)
+{
+    const struct stk_http_request request = {.method = f->app.options.head_only ? "HEAD" : NULL};
+    const struct stk_http_client_options options = {
+        .response_timeout_us = f->app.options.timeout_us,
+    };
+    struct stk_error error = {0};
+    int status = strstr(address, "/seal") != NULL ? app_load_identity(&f->app) : 0;
+
+    if (status != 0)
+        return status;
+    if (stk_http_client_new(f->app.loop, address, &options, &f->client, &error) < 0) {
+        talk_error("%s: %s", error.layer, error.text);
+        return app_code_of(&error, false, false);
+    }
+    if (stk_http_client_send(f->client, &request, &handler, f, &f->call, &error) < 0) {
+        talk_error("%s: %s", error.layer, error.text);
+        return EXIT_OTHER;
+    }
+    if ((status = open_output(f)) != 0)
+        return status;
+    stk_timer_init(&f->tick, f->app.loop, on_tick);
+    if (talk_on_terminal() && (f->app.options.output != NULL || !isatty(STDOUT_FILENO)) &&
+        !f->app.options.quiet)
+        stk_timer_in(&f->tick, 1000000);
+    return 0;
+}
+
+int cmd_http(const struct app_options *options, int count, char **words)
+{
+    struct fetch f = {.out_fd = -1};
+    int status;
+
+    if (count != 1) {
+        talk_error("http takes one URL or stack");
+        talk_hint(
+            "p2pcat http https://example.org/, or p2pcat http /ip4/127.0.0.1/tcp/8080/http/PATH");
+        return EXIT_USAGE;
+    }
+    if ((status = app_init(&f.app, options)) != 0)
+        return status;
+    f.app.stop = on_stop;
+
+    const uint64_t begin_us = stk_loop_now_us(f.app.loop);
+    if ((status = start(&f, words[0])) == 0) {
+        status = app_run(&f.app);
+        show_stats(&f, stk_loop_now_us(f.app.loop) - begin_us);
+    }
+    f.call = NULL;
+    if (f.client != NULL)
+        stk_http_client_close(f.client);
+    app_free(&f.app);
+    if (f.out_fd >= 0 && close(f.out_fd) < 0 && status == 0) {
+        talk_error("%s: %s", options->output, strerror(errno));
+        status = EXIT_LOCAL;
+    }
+    return status;
+}
