@@ -42,7 +42,7 @@ static void update_watches(struct stack_stream *s)
 
 static void tell_readable(struct stack_stream *s)
 {
-    s->drained = false;
+    s->drained = s->awaiting = false;
     if (s->told) {
         s->resting = true;
     } else {
@@ -126,7 +126,7 @@ void stack_stream_open(struct stack_stream *s, int in_fd, int out_fd)
 
 void stack_stream_await_input(struct stack_stream *s)
 {
-    s->drained = true;
+    s->awaiting = true;
     s->told = s->resting = false;
     update_watches(s);
 }
@@ -222,7 +222,7 @@ long stack_stream_recv(struct stack_stream *s, const struct iovec *iov, int coun
         return STK_AGAIN;
     if (count > SLICES_MAX)
         count = SLICES_MAX;
-    if (s->drained) {
+    if (s->drained || s->awaiting) {
         s->drained = false;
         return s->failure ? s->failure : found_nothing(s);
     }

@@ -22,9 +22,10 @@ struct stack_stream {
     bool in_is_socket, out_is_socket;
     bool open;
     bool eof, finished;
-    bool told;    /* RX was raised and recv has not said AGAIN since */
-    bool resting; /* nobody reads what it was told of: READABLE is not watched */
-    bool drained; /* a short read: the next one would find nothing */
+    bool told;     /* RX was raised and recv has not said AGAIN since */
+    bool resting;  /* nobody reads what it was told of: READABLE is not watched */
+    bool drained;  /* a short read: the next one would find nothing */
+    bool awaiting; /* nothing is read before the first event */
     bool tx_owed;
     bool guards_sigpipe; /* pipes: the signal would end the program */
 };
