@@ -39,7 +39,7 @@ static size_t tail_room(const struct stk_fifo *fifo)
 
 static void compact(struct stk_fifo *fifo)
 {
-    if (fifo->len)
+    if (fifo->len > 0 && fifo->start > 0)
         memmove(fifo->block, fifo->block + fifo->start, fifo->len);
     fifo->start = 0;
 }
