@@ -312,7 +312,7 @@ static void deliver(struct seal_association *a, struct seal_path *path, const st
 /* The peer has our answer: what waited for that is done. */
 static void confirm(struct seal_association *a, struct seal_path *path)
 {
-    if (a->answer && stk_addr_equal(&a->answer->peer, &path->peer))
+    if (a->answer && !a->answer->ambiguous && stk_addr_equal(&a->answer->peer, &path->peer))
         path->validated = true; /* it could not know the keys had the answer not arrived there */
     seal_session_confirm(a);
     seal_answer_free(a);

@@ -409,12 +409,16 @@ static int open_initiation(struct seal_port *port, struct opened *in)
     return seal_aead_choose(in->first.ciphers & port->offer) ? 0 : -1;
 }
 
+/*
+ * Answered by the same packet, wherever the repeated one comes from: somebody may have copied it
+ * and been faster than the peer itself. But then hearing of the keys proves no single address.
+ */
 static void repeat_answer(struct seal_association *a, const struct opened *in)
 {
-    struct seal_path *path = seal_path_find(a, in->run->peer);
-
-    if (!a->answer->sent || !path || !stk_addr_equal(&a->answer->peer, in->run->peer))
+    if (!a->answer->sent)
         return;
+    struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);
+    a->answer->ambiguous |= !stk_addr_equal(&a->answer->peer, in->run->peer);
     seal_path_received(path, in->len);
     seal_send_packet(a, path, a->answer->packet, a->answer->len);
 }

@@ -106,7 +106,7 @@ void seal_path_heard(struct seal_association *a, struct seal_path *path, bool ne
     if (!newest)
         return;
     path->newest = ++a->newest;
-    if (path != seal_path_active(a) && !path->challenged)
+    if (!path->challenged && (path != seal_path_active(a) || !path->validated))
         begin_validation(a, path);
 }
 

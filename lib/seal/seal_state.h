@@ -89,7 +89,8 @@ struct seal_attempt {
 struct seal_answer {
     struct seal_noise noise;
     uint8_t ephemeral[SEAL_NOISE_KEY]; /* the initiation's: knows a repeated one */
-    struct stk_addr peer;              /* where it came from */
+    struct stk_addr peer;              /* where it came from first */
+    bool ambiguous;                    /* and it came from elsewhere, too */
     uint32_t remote_index;
     uint16_t initiation_len;
     const struct seal_aead *aead;

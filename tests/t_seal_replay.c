@@ -1,0 +1,106 @@
+/* Goal: each counter passes once, within the window; method: a table, edges, and a naive model. */
+#include "replay.h"
+
+#include "harness.h"
+#include "prng.h"
+
+#include <string.h>
+
+static bool take(struct seal_replay *replay, uint64_t counter)
+{
+    if (!seal_replay_is_fresh(replay, counter))
+        return false;
+    seal_replay_note(replay, counter);
+    return true;
+}
+
+static void the_window_table_holds(void)
+{
+    const struct {
+        uint64_t counter;
+        bool fresh;
+    } rows[] = {
+        {0, true},
+        {1, true},
+        {1, false},
+        {9, true},
+        {8, true},
+        {7, true},
+        {7, false},
+        {SEAL_REPLAY_WINDOW, true},
+        {SEAL_REPLAY_WINDOW - 1, true},
+        {SEAL_REPLAY_WINDOW - 1, false},
+        {2, true},
+        {SEAL_REPLAY_WINDOW + 16, true},
+        {3, false}, /* never seen, but too old by now */
+        {SEAL_REPLAY_WINDOW + 16, false},
+        {17, true},
+        {16, false},
+        {2 * SEAL_REPLAY_WINDOW + 200, true},
+        {SEAL_REPLAY_WINDOW + 200, false},
+        {SEAL_REPLAY_WINDOW + 201, true},
+        {UINT64_C(1) << 60, true},
+        {(UINT64_C(1) << 60) - 1, true},
+        {(UINT64_C(1) << 60) - 1, false},
+        {17, false},
+        {UINT64_MAX - 1, true},
+        {UINT64_MAX - 1, false},
+        {UINT64_MAX - 2, true},
+        {0, false},
+    };
+    struct seal_replay replay = {0};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        CU_ASSERT_EQUAL(take(&replay, rows[i].counter), rows[i].fresh);
+}
+
+static void the_first_counter_may_be_any(void)
+{
+    const uint64_t firsts[] = {0, 1, 63, 64, 65, SEAL_REPLAY_WINDOW, UINT64_C(1) << 40};
+
+    for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
+        struct seal_replay replay = {0};
+        CU_ASSERT_TRUE(take(&replay, firsts[i]));
+        CU_ASSERT_FALSE(take(&replay, firsts[i]));
+        CU_ASSERT_TRUE(take(&replay, firsts[i] + 1));
+    }
+}
+
+enum { MODEL = 1 << 20 };
+
+static void it_agrees_with_a_naive_model(void)
+{
+    static uint8_t seen[MODEL];
+    struct seal_replay replay = {0};
+    struct stk_prng prng;
+    uint64_t top = 0, wrong = 0;
+
+    memset(seen, 0, sizeof(seen));
+    stk_prng_seed(&prng, 42);
+    for (int i = 0; i < 1000000 && top < MODEL - 8192; i++) {
+        const uint64_t jump = stk_prng_below(&prng, 100) ? 3 : 6000;
+        const uint64_t back = stk_prng_below(&prng, 5000);
+        const uint64_t high = top + stk_prng_below(&prng, jump);
+        const uint64_t counter = stk_prng_below(&prng, 2) ? high : high > back ? high - back : 0;
+        const bool in_window = counter >= top || top - counter <= SEAL_REPLAY_WINDOW;
+        const bool expected = in_window && !seen[counter];
+        wrong += take(&replay, counter) != expected;
+        if (expected)
+            seen[counter] = 1;
+        if (counter >= top)
+            top = counter + 1;
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        {"the window table holds", the_window_table_holds},
+        {"the first counter may be any", the_first_counter_may_be_any},
+        {"it agrees with a naive model", it_agrees_with_a_naive_model},
+        CU_TEST_INFO_NULL,
+    };
+
+    return stk_test_run("seal replay", tests, STK_TEST_LIMIT_S);
+}

@@ -1,0 +1,303 @@
+/* Goal: keys are renewed and addresses change under traffic, without a loss and without a trick. */
+#include "seal_pair.h"
+
+#include "layer.h"
+
+#include <sodium.h>
+
+/* --- Rekeying -------------------------------------------------------------------------------- */
+
+static bool jumble(struct world *w, struct world_packet *packet)
+{
+    /* Up to 200 ms late: across the change of keys packets of both come mixed. */
+    packet->due_us += stk_prng_below(&w->prng, 200000);
+    return true;
+}
+
+static void keys_change_under_traffic_and_reordering_without_a_loss(void)
+{
+    establish();
+    world.filter = jumble;
+    unsigned number = 0;
+    for (int s = 0; s < 400; s++) { /* 400 s: three changes */
+        for (int k = 0; k < 4; k++, number++) {
+            world_send_number(a, id, number);
+            world_send_number(b, b->retained, number);
+            world_run(&world, SECOND / 4);
+        }
+        world.logged = 0;
+    }
+    world_run(&world, SECOND);
+    unsigned lost = 0;
+    for (unsigned i = 0; i < number; i++)
+        lost += a->seen[i] != 1 || b->seen[i] != 1;
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_TRUE(stats_of(a).handshakes >= 4);
+    CU_ASSERT_EQUAL(stats_of(a).associations, 1);
+    CU_ASSERT_EQUAL(stats_of(b).associations, 1);
+    CU_ASSERT_EQUAL(a->moved + b->moved + a->failed + b->failed, 0);
+    end();
+}
+
+static bool half(struct world *w, struct world_packet *packet)
+{
+    (void)packet;
+    return stk_prng_below(&w->prng, 2);
+}
+
+static void keys_change_on_a_wire_that_loses_half(void)
+{
+    establish();
+    world.filter = half;
+    for (int s = 0; s < 400; s++) {
+        world_send_number(a, id, 1);
+        world_send_number(b, b->retained, 1);
+        world_run(&world, SECOND);
+        world.logged = 0;
+    }
+    world.filter = NULL;
+    world_send_number(a, id, 2);
+    world_send_number(b, b->retained, 3);
+    world_run(&world, 3 * SECOND);
+    CU_ASSERT_EQUAL(b->seen[2], 1);
+    CU_ASSERT_EQUAL(a->seen[3], 1);
+    CU_ASSERT_EQUAL(a->failed + b->failed, 0);
+    CU_ASSERT_TRUE(stats_of(a).handshakes >= 3);
+    end();
+}
+
+static bool only_to_b(struct world *w, struct world_packet *packet)
+{
+    (void)w;
+    return stk_addr_equal(&packet->to, &b->addr);
+}
+
+static void old_keys_end_even_when_no_new_ones_can_be_made(void)
+{
+    establish();
+    world.filter = only_to_b;
+    for (int s = 0; s < 179; s++) {
+        world_send_number(a, id, 1);
+        world_run(&world, SECOND);
+    }
+    CU_ASSERT_TRUE(b->seen[1] >= 178);
+    world_run(&world, 2 * SECOND);
+    const int before = b->inputs;
+    world_send_number(a, id, 2);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->inputs, before); /* not under keys of 180 seconds */
+    CU_ASSERT_EQUAL(a->failed, 0);
+    world.filter = NULL;
+    world_run(&world, 2 * SECOND);
+    CU_ASSERT_EQUAL(b->seen[2], 1); /* it waited */
+    end();
+}
+
+static void the_side_that_was_called_renews_the_keys_when_only_it_sends(void)
+{
+    establish();
+    for (int s = 0; s < 300; s++) {
+        world_send_number(b, b->retained, (unsigned)s);
+        world_run(&world, SECOND);
+        world.logged = 0;
+    }
+    unsigned lost = 0;
+    for (int s = 0; s < 300; s++)
+        lost += a->seen[s] != 1;
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_TRUE(stats_of(b).handshakes >= 2);
+    end();
+}
+
+static void both_sides_renewing_at_once_agree(void)
+{
+    establish();
+    for (int round = 0; round < 5; round++) {
+        seal_attempt_start(world_association(a, id));
+        seal_attempt_start(world_association(b, b->retained));
+        for (unsigned i = 0; i < 10; i++) {
+            world_send_number(a, id, (unsigned)round * 10 + i);
+            world_send_number(b, b->retained, (unsigned)round * 10 + i);
+            world_run(&world, 5000);
+        }
+        world_run(&world, SECOND);
+    }
+    unsigned lost = 0;
+    for (unsigned i = 0; i < 50; i++)
+        lost += a->seen[i] != 1 || b->seen[i] != 1;
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_EQUAL(stats_of(a).handshakes, 6);
+    CU_ASSERT_EQUAL(stats_of(b).handshakes, 6);
+    CU_ASSERT_PTR_NULL(world_association(a, id)->attempt);
+    CU_ASSERT_PTR_NULL(world_association(b, b->retained)->attempt);
+    end();
+}
+
+/* --- Roaming -----------------------------------------------------------------------------------
+ */
+
+static void a_new_address_is_used_once_it_has_answered(void)
+{
+    struct stk_addr before, after;
+
+    establish();
+    before = a->addr;
+    after = world_addr(50, 5000);
+    a->addr = after;
+    world_send_number(a, id, 1);
+    world_run(&world, WORLD_DELAY_US + 1000);
+    CU_ASSERT_EQUAL(b->seen[1], 1); /* what it says counts at once */
+    CU_ASSERT_EQUAL(b->moved, 0);
+    const int mark = world.logged;
+    world_send_number(b, b->retained, 2);
+    CU_ASSERT_TRUE(stk_addr_equal(&world.log[mark].to, &before));
+    world_run(&world, 2 * WORLD_DELAY_US);
+    CU_ASSERT_EQUAL(b->moved, 1);
+    world_send_number(b, b->retained, 3);
+    CU_ASSERT_TRUE(stk_addr_equal(&world.log[world.logged - 1].to, &after));
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->seen[3], 1);
+    end();
+}
+
+static void both_sides_may_move(void)
+{
+    establish();
+    for (int i = 0; i < 10; i++) {
+        a->addr = world_addr(50 + i, 5000);
+        world_send_number(a, id, (unsigned)i);
+        world_run(&world, SECOND / 5);
+        b->addr = world_addr(80 + i, 6000);
+        world_send_number(b, b->retained, (unsigned)i);
+        world_run(&world, SECOND / 5);
+    }
+    CU_ASSERT_EQUAL(b->moved, 10);
+    CU_ASSERT_EQUAL(a->moved, 10);
+    world_send_number(a, id, 20);
+    world_send_number(b, b->retained, 21);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->seen[20], 1);
+    CU_ASSERT_EQUAL(a->seen[21], 1);
+    end();
+}
+
+static struct stk_addr victim;
+static uint64_t to_victim, from_victim;
+
+/* An attacker who can copy: it sends each packet of a's once more, first, from the victim. */
+static bool copy_from_victim(struct world *w, struct world_packet *packet)
+{
+    if (stk_addr_equal(&packet->to, &victim)) {
+        to_victim += packet->len;
+        CU_ASSERT_TRUE(to_victim <= SEAL_AMPLIFICATION * from_victim);
+        return false;
+    }
+    if (stk_addr_equal(&packet->from, &a->addr)) {
+        world_inject(w, &victim, &packet->to, packet->data, packet->len);
+        from_victim += packet->len;
+    }
+    return true;
+}
+
+static void a_copied_packet_moves_nothing(void)
+{
+    establish();
+    victim = world_addr(99, 9);
+    to_victim = from_victim = 0;
+    world.filter = copy_from_victim;
+    for (unsigned i = 0; i < 200; i++) {
+        world_send_number(a, id, i);
+        world_send_number(b, b->retained, i);
+        world_run(&world, SECOND / 20);
+    }
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->moved, 0);
+    unsigned lost = 0;
+    for (unsigned i = 0; i < 200; i++)
+        lost += a->seen[i] != 1 || b->seen[i] != 1;
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_TRUE(to_victim > 0);
+    CU_ASSERT_TRUE(to_victim <= SEAL_AMPLIFICATION * from_victim);
+    end();
+}
+
+static void a_copied_initiation_only_delays(void)
+{
+    begin("", "");
+    victim = world_addr(99, 9);
+    to_victim = from_victim = 0;
+    world.filter = copy_from_victim;
+    b->echo = true;
+    connect_and_say("hello");
+    world_run(&world, 2 * SECOND);
+    CU_ASSERT_EQUAL(a->ready, 1);
+    CU_ASSERT_EQUAL(b->ready, 1);
+    CU_ASSERT_EQUAL(b->inputs, 1);
+    world.filter = NULL;
+    for (unsigned i = 0; i < 5; i++) {
+        world_send_number(a, id, i);
+        world_run(&world, SECOND / 5);
+    }
+    CU_ASSERT_TRUE(
+        stk_addr_equal(&seal_path_active(world_association(b, b->retained))->peer, &a->addr));
+    end();
+}
+
+static void more_addresses_than_places_are_survived(void)
+{
+    establish();
+    const struct stk_addr home = a->addr;
+    for (int i = 0; i < 50; i++) {
+        a->addr = world_addr(50 + i, 5000);
+        world_send_number(a, id, (unsigned)i);
+        world_run(&world, 1000); /* no time to validate */
+    }
+    a->addr = home;
+    world_send_number(a, id, 60);
+    world_run(&world, SECOND);
+    world_send_number(b, b->retained, 61);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->seen[60], 1);
+    CU_ASSERT_EQUAL(a->seen[61], 1);
+    end();
+}
+
+static void keepalives_hold_the_path_open(void)
+{
+    begin(",keepalive=20s", "");
+    connect_and_say("hello");
+    world_run(&world, SECOND);
+    const int before = count_logged(SEAL_CONTROL);
+    world_run(&world, 100 * (uint64_t)SECOND);
+    const int sent = count_logged(SEAL_CONTROL) - before;
+    CU_ASSERT_TRUE(sent >= 4 && sent <= 6);
+    CU_ASSERT_EQUAL(a->inputs, 0);
+    CU_ASSERT_EQUAL(b->inputs, 1);
+    end();
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        {"keys change under traffic and reordering without a loss",
+         keys_change_under_traffic_and_reordering_without_a_loss},
+        {"keys change on a wire that loses half", keys_change_on_a_wire_that_loses_half},
+        {"old keys end even when no new ones can be made",
+         old_keys_end_even_when_no_new_ones_can_be_made},
+        {"the side that was called renews the keys when only it sends",
+         the_side_that_was_called_renews_the_keys_when_only_it_sends},
+        {"both sides renewing at once agree", both_sides_renewing_at_once_agree},
+        {"a new address is used once it has answered", a_new_address_is_used_once_it_has_answered},
+        {"both sides may move", both_sides_may_move},
+        {"a copied packet moves nothing", a_copied_packet_moves_nothing},
+        {"a copied initiation only delays", a_copied_initiation_only_delays},
+        {"more addresses than places are survived", more_addresses_than_places_are_survived},
+        {"keepalives hold the path open", keepalives_hold_the_path_open},
+        CU_TEST_INFO_NULL,
+    };
+
+    if (sodium_init() < 0)
+        return 99;
+    make_keys();
+    return stk_test_run("seal roam", tests, STK_TEST_LIMIT_S);
+}
