@@ -259,8 +259,11 @@ struct stk_http_response {
     const char *address; /* where it came from, after redirects */
 };
 
-/* The value is a struct stk_http_response, freed with its deferred unless a callback keeps it:
- * then with stk_http_response_free(). */
+/*
+ * The value is a struct stk_http_response; whoever takes it frees it with stk_http_response_free().
+ * All of `options` (may be NULL) is copied. NULL: no memory, or more than STK_HTTP_FIELDS_MAX
+ * fields.
+ */
 struct stk_deferred *stk_http_get(struct stk_loop *loop, const char *address,
                                   const struct stk_http_options *options);
 void stk_http_response_free(void *response);

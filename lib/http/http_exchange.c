@@ -78,8 +78,10 @@ int stk_http_respond(struct stk_http_exchange *x, int status, const struct stk_h
     http_text_add(&text, "\r\n");
     if (text.failed)
         return -EINVAL;
-    if ((result = http_out_put(&sc->out, buffer, (size_t)(text.at - buffer))) < 0)
+    if ((result = http_out_put(&sc->out, buffer, (size_t)(text.at - buffer))) < 0) {
+        http_break(sc, result, "the response can't be written");
         return result;
+    }
     x->no_body = status == 204 || status == 304 || strcmp(head->method, "HEAD") == 0;
     x->left = length;
     x->response = HTTP_RESPONSE_BODY;

@@ -232,6 +232,18 @@ static int read_length(struct http_reader *r)
     return 0;
 }
 
+static bool ends_chunked(const char *codings)
+{
+    const char *word, *last = "";
+    size_t len, last_len = 0;
+
+    while ((word = http_list_next(&codings, &len)) != NULL) {
+        last = word;
+        last_len = len;
+    }
+    return last_len == 7 && strncasecmp(last, "chunked", 7) == 0;
+}
+
 /* RFC 9112 section 6.1. A message with both a length and chunks is how requests are smuggled. */
 static int read_coding(struct http_reader *r)
 {
@@ -242,6 +254,8 @@ static int read_coding(struct http_reader *r)
     if (r->head.minor == 0 || r->head.content_length >= 0)
         return bad(r, r->head.minor == 0 ? "HTTP/1.0 has no Transfer-Encoding"
                                          : "both a Content-Length and a Transfer-Encoding");
+    if (!ends_chunked(text))
+        return bad(r, "the Transfer-Encoding leaves the body's end open");
     if (count_fields(&r->head, "Transfer-Encoding") > 1 || strcasecmp(text, "chunked") != 0)
         return http_reader_fail(r, 501, -EPROTO, "this Transfer-Encoding is not understood");
     r->head.chunked = true;

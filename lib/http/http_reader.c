@@ -269,10 +269,8 @@ static enum http_event read_head(struct http_reader *r, const uint8_t *data, siz
             continue;
         /* llhttp sees the head before strings are cut out of it. */
         if (feed(r, r->block, r->len) < 0) {
-            /* A better answer than llhttp's, if the start line is wrong in a known way. */
-            const int status = r->status;
-            if (status != 501)
-                http_head_parse(r);
+            /* Where both refuse it, the status that says more wins. */
+            http_head_parse(r);
             return HTTP_EVENT_ERROR;
         }
         return finish_head(r);
@@ -361,42 +359,64 @@ static int end_line(struct http_reader *r)
     }
 }
 
+/* Chunk extensions mean nothing here, and are not shown to llhttp. */
+static bool is_skipped(const struct http_reader *r, uint8_t byte)
+{
+    return r->state == HTTP_READ_CHUNK_SIZE && r->in_extension && byte != '\r' && byte != '\n';
+}
+
+/* Feeds the bytes of a line that the gate lets through, up to its end; counts them. */
+static int pass_line(struct http_reader *r, const uint8_t *data, size_t len, size_t *passed)
+{
+    size_t from = 0, i = 0;
+
+    while (i < len && r->previous != '\n') {
+        if (gate_line_byte(r, data[i]) < 0) {
+            /* llhttp's view of what came before counts first, as it would byte by byte. */
+            feed(r, data + from, i - from);
+            return r->code;
+        }
+        r->previous = data[i++];
+        if (is_skipped(r, r->previous)) {
+            if (i - 1 > from && feed(r, data + from, i - 1 - from) < 0)
+                return r->code;
+            from = i;
+        }
+    }
+    *passed = i;
+    return i > from ? feed(r, data + from, i - from) : 0;
+}
+
 static enum http_event read_line(struct http_reader *r, const uint8_t *data, size_t len,
                                  size_t *used)
 {
-    size_t i = 0;
+    size_t passed;
 
-    for (; i < len; i++) {
-        if (gate_line_byte(r, data[i]) < 0) {
-            /* llhttp's view of what came before counts first, as it would byte by byte. */
-            feed(r, data, i);
-            return HTTP_EVENT_ERROR;
-        }
-        r->previous = data[i];
-        if (data[i] == '\n')
-            break;
-    }
-    const bool complete = i < len;
-    *used += i + complete;
-    if (feed(r, data, i + complete) < 0 || (complete && end_line(r) < 0))
+    if (pass_line(r, data, len, &passed) < 0)
         return HTTP_EVENT_ERROR;
-    return HTTP_EVENT_MORE;
+    *used += passed;
+    return r->previous == '\n' && end_line(r) < 0 ? HTTP_EVENT_ERROR : HTTP_EVENT_MORE;
 }
 
 /* --- Events -------------------------------------------------------------------------------------
  */
 
+static enum http_event too_long(struct http_reader *r)
+{
+    http_reader_fail(r, 413, STK_ELIMIT, "the body is too long");
+    return HTTP_EVENT_ERROR;
+}
+
 static enum http_event read_data(struct http_reader *r, size_t len, size_t *body_len)
 {
+    if (r->state == HTTP_READ_LENGTH && r->body_bytes == 0 && r->left > r->limits.body_bytes)
+        return too_long(r);
     if (len == 0)
         return HTTP_EVENT_MORE;
-    if (r->state == HTTP_READ_TO_EOF) {
-        if (r->body_bytes == r->limits.body_bytes)
-            return http_reader_fail(r, 413, STK_ELIMIT, "the body is too long"), HTTP_EVENT_ERROR;
+    if (r->state == HTTP_READ_TO_EOF && r->body_bytes == r->limits.body_bytes)
+        return too_long(r);
+    if (r->state == HTTP_READ_TO_EOF)
         r->left = r->limits.body_bytes - r->body_bytes;
-    } else if (r->body_bytes == 0 && r->left > r->limits.body_bytes) {
-        return http_reader_fail(r, 413, STK_ELIMIT, "the body is too long"), HTTP_EVENT_ERROR;
-    }
     *body_len = len < r->left ? len : (size_t)r->left;
     return HTTP_EVENT_BODY;
 }

@@ -59,7 +59,10 @@ static void timer_fired(struct stk_timer *timer)
     struct http_server_conn *sc = STK_CONTAINER(timer, struct http_server_conn, timer);
 
     if (http_has_exchange(sc)) {
-        if (is_stalled(sc))
+        /* While nothing is read the loss of a connection shows here only. */
+        if (stk_conn_error(sc->conn) != NULL)
+            http_break(sc, -ECONNRESET, "the connection is lost");
+        else if (is_stalled(sc))
             http_break(sc, -ETIMEDOUT, "the client takes nothing of the response");
         else if (is_too_slow(sc))
             http_refuse(sc, 408, "the request's body comes too slowly");
@@ -153,7 +156,8 @@ static void begin_exchange(struct http_server_conn *sc, bool body_waits)
     sc->read_bytes_before = sc->read_bytes;
     arm(sc, tick_us(sc));
     sc->server->handler->head(x, head);
-    if (!x->continued && !x->broken && x->response == HTTP_RESPONSE_NONE)
+    if (!x->continued && !x->broken && x->response == HTTP_RESPONSE_NONE &&
+        sc->reader.left <= sc->reader.limits.body_bytes)
         http_send_continue(sc);
 }
 
