@@ -1,6 +1,6 @@
 #include "tls_certs.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -48,19 +49,20 @@ void certs_write(const char *name, const char *text)
     must(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, name);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
 void certs_remove(void)
 {
-    struct dirent *entry;
-    DIR *d = dir[0] != '\0' ? opendir(dir) : NULL;
-
-    while (d != NULL && (entry = readdir(d)) != NULL)
-        if (entry->d_name[0] != '.')
-            unlink(certs_path(entry->d_name));
-    if (d != NULL)
-        closedir(d);
-    rmdir(dir);
+    if (dir[0] != '\0')
+        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     dir[0] = '\0';
 }
+
+void certs_make_dir(const char *name) { must(mkdir(certs_path(name), 0700) == 0, name); }
 
 static FILE *open_with(const char *name, const char *suffix, const char *mode)
 {
@@ -222,4 +224,18 @@ const char *certs_pin(const char *name)
     OPENSSL_free(der);
     X509_free(certificate);
     return text;
+}
+
+void certs_lock(const char *name, const char *to)
+{
+    X509 *certificate = load_certificate(name);
+    EVP_PKEY *key = load_key(name);
+    FILE *f = open_with(to, ".pem", "w");
+
+    must(PEM_write_X509(f, certificate) &&
+             PEM_write_PKCS8PrivateKey(f, key, EVP_aes_128_cbc(), "secret", 6, NULL, NULL),
+         to);
+    fclose(f);
+    EVP_PKEY_free(key);
+    X509_free(certificate);
 }

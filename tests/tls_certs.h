@@ -30,6 +30,10 @@ void certs_make_all(void);
 /* The pin of NAME's key in base64url. */
 const char *certs_pin(const char *name);
 void certs_write(const char *name, const char *text);
+/* TO.pem: the certificate of NAME with its key under a password. */
+void certs_lock(const char *name, const char *to);
+/* A directory inside; it and what is in it are removed with the rest. */
+void certs_make_dir(const char *name);
 void certs_remove(void);
 
 #endif

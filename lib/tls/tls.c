@@ -70,6 +70,8 @@ static long read_later(struct tls_layer *tls)
 {
     if (tls->below != TLS_BELOW_DRY)
         stk_layer_raise(&tls->layer, STK_RX);
+    else if (tls->broken != 0)
+        return tls->broken;
     return STK_AGAIN;
 }
 
@@ -109,8 +111,10 @@ static long recv_plain(struct stk_layer *layer, const struct iovec *iov, int cou
 
     if (tls->state == TLS_FAILED)
         return stk_layer_error(layer);
-    if (tls->state != TLS_OPEN || tls->below == TLS_BELOW_DRY)
+    if (tls->state != TLS_OPEN)
         return STK_AGAIN;
+    if (tls->below == TLS_BELOW_DRY)
+        return tls->broken != 0 ? tls->broken : STK_AGAIN;
     tls->read_budget = TLS_READ_AT_ONCE;
     for (int i = 0; i < count; i++)
         for (size_t filled = 0; filled < iov[i].iov_len;) {
@@ -136,6 +140,8 @@ static void advance_open(struct tls_layer *tls, unsigned events)
 {
     unsigned up = events & STK_ERROR;
 
+    if (events & STK_ERROR)
+        tls->broken = stk_layer_error(&tls->layer);
     if (events & (STK_RX | STK_RX_EOF | STK_ERROR)) {
         tls->below = TLS_BELOW_FLOWS;
         up |= STK_RX;

@@ -45,6 +45,7 @@ struct tls_layer {
     size_t read_budget;   /* bytes that the BIO may still take in this call */
     bool read_wants_room; /* reading goes on when staged bytes have left */
     bool end_told;
+    int broken; /* an error came up while bytes may still be readable: it follows them */
 
     /* Writing. */
     struct stk_fifo staged;   /* ciphertext that the layer below did not take */

@@ -64,10 +64,10 @@ static int each_certificate(const char *file, int (*take)(void *user, X509 *cert
     fclose(f);
     if (status < 0)
         return fail(error, status, file, stk_strerror(status));
-    if (count == 0)
-        return fail(error, STK_ESYNTAX, file, "holds no certificate in PEM form");
     if (!whole && count < CERTIFICATES_MAX)
         return fail(error, STK_ESYNTAX, file, "holds a damaged certificate");
+    if (count == 0)
+        return fail(error, STK_ESYNTAX, file, "holds no certificate in PEM form");
     return count;
 }
 

@@ -119,7 +119,7 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
     }
     if (!tls_pins_accept(&context->pins, leaf)) {
         explain_pin(tls, leaf);
-        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
         return 0;
     }
     X509_STORE_CTX_set_error(store, X509_V_OK);

@@ -123,7 +123,7 @@ static int gather(struct tls_layer *tls, struct cursor *c, size_t size)
     if (len > size - have)
         len = size - have;
     if (stk_fifo_put(&tls->gathered, data, len) != (long)len)
-        return stk_layer_fail(&tls->layer, -ENOMEM, "out of memory");
+        return tls->broken = stk_layer_fail(&tls->layer, -ENOMEM, "out of memory");
     advance(c, len);
     return 0;
 }
@@ -198,7 +198,7 @@ static void advance_fin(struct tls_layer *tls)
     if (sent == 0)
         tls->fin = TLS_FIN_SENT;
     else if (sent != STK_AGAIN)
-        stk_layer_fail(&tls->layer, (int)sent, "%s", stk_strerror((int)sent));
+        tls->broken = stk_layer_fail(&tls->layer, (int)sent, "%s", stk_strerror((int)sent));
 }
 
 /* --- The slots ----------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ void tls_write_advance(struct tls_layer *tls)
     if (status == 0 && stk_fifo_len(&tls->gathered) > 0)
         status = write_gathered(tls, false);
     if (status < 0 && status != STK_AGAIN) {
-        stk_layer_fail(&tls->layer, status, "%s", stk_strerror(status));
+        tls->broken = stk_layer_fail(&tls->layer, status, "%s", stk_strerror(status));
         return;
     }
     if (status == 0)
