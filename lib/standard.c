@@ -1,5 +1,6 @@
 /* The layers that every program has: the one place that knows all rooms. */
 #include "http.h"
+#include "ptcp.h"
 #include "seal.h"
 #include "transports.h"
 #include "wrappers.h"
@@ -24,6 +25,7 @@ const struct stk_layer_type *const stk_standard_layers[] = {
     &stk_layer_record,
     &stk_layer_chaos,
     &stk_layer_seal,
+    &stk_layer_ptcp,
     &stk_layer_http,
     NULL,
 };

@@ -754,16 +754,27 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
     }
 }
 
-void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
-                             int code, const char *text)
+static void fail_some(struct ptcp_endpoint *endpoint, uint64_t now_us, const uint64_t *association,
+                      int code, const char *text)
 {
     for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
         for (struct ptcp_slot *slot = endpoint->table.buckets[i], *next; slot; slot = next) {
-            struct ptcp_conn *conn = conn_of(slot, association);
+            struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
 
             next = slot->next;
-            if (conn)
+            if (!slot->over && (!association || conn->association == *association))
                 ptcp_conn_fail(conn, now_us, code, text);
         }
     }
+}
+
+void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                             int code, const char *text)
+{
+    fail_some(endpoint, now_us, &association, code, text);
+}
+
+void ptcp_fail_all(struct ptcp_endpoint *endpoint, uint64_t now_us, int code, const char *text)
+{
+    fail_some(endpoint, now_us, NULL, code, text);
 }

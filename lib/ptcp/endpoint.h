@@ -109,6 +109,8 @@ void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const str
 void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
 void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
                              int code, const char *text);
+/* The port is dead: all connections end with this error. */
+void ptcp_fail_all(struct ptcp_endpoint *endpoint, uint64_t now_us, int code, const char *text);
 /* Connections that are not over, and entries in TIME_WAIT. */
 uint32_t ptcp_connections(const struct ptcp_endpoint *endpoint);
 uint32_t ptcp_time_waits(const struct ptcp_endpoint *endpoint);

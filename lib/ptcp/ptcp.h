@@ -8,6 +8,11 @@
 
 #include <stdint.h>
 
+struct stk_layer_type;
+
+/* The layer "ptcp"; a program's registry has it already. */
+extern const struct stk_layer_type stk_layer_ptcp;
+
 /* Zero means the default everywhere, but where it is said to switch something off. */
 struct stk_ptcp_options {
     const char *congestion;       /* "cubic" (default) or "reno" */

@@ -1,0 +1,393 @@
+#include "bridge.h"
+
+#include "alloc.h"
+#include "error.h"
+
+#include <assert.h>
+
+static const uint64_t TIME_WAIT_US = 30000000;
+static const char bridges_key, scratch_key;
+
+struct release {
+    struct stk_node node;
+    uint64_t association, due_us;
+};
+
+uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge)
+{
+    return stk_loop_now_us(bridge->loop);
+}
+
+static uint64_t next_random(void *context)
+{
+    struct ptcp_bridge *bridge = context;
+    uint64_t value;
+
+    stk_loop_random(bridge->loop, &value, sizeof(value));
+    return value;
+}
+
+/* --- Output ---------------------------------------------------------------------------------- */
+
+static void hold(struct ptcp_bridge *bridge, const struct stk_run *run)
+{
+    struct ptcp_held *held = &bridge->held;
+    const uint16_t head = bridge->endpoint->options.head;
+    const size_t size = (size_t)run->count * run->stride;
+
+    held->block = stk_alloc(size);
+    if (!held->block)
+        return; /* lost, as datagrams may be */
+    memcpy(held->block, run->data - head, size);
+    held->run = *run;
+    held->run.data = held->block + head;
+    if (run->peer) {
+        held->peer = *run->peer;
+        held->run.peer = &held->peer;
+    }
+    if (run->local) {
+        held->local = *run->local;
+        held->run.local = &held->local;
+    }
+}
+
+/* True if the port takes more. */
+static bool send_held(struct ptcp_bridge *bridge)
+{
+    struct ptcp_held *held = &bridge->held;
+
+    if (!held->block)
+        return true;
+    if (stk_port_send(bridge->port, &held->run, 1) == 0)
+        return false;
+    stk_free(held->block);
+    held->block = NULL;
+    return true;
+}
+
+static void *scratch_of(struct stk_loop *loop)
+{
+    void *scratch = stk_loop_data(loop, &scratch_key);
+
+    if (scratch)
+        return scratch;
+    scratch = stk_alloc(PTCP_OUTPUT_BYTES_MIN);
+    if (scratch && stk_loop_set_data(loop, &scratch_key, scratch, stk_free) < 0) {
+        stk_free(scratch);
+        return NULL;
+    }
+    return scratch;
+}
+
+static void flush(struct ptcp_bridge *bridge, void *scratch)
+{
+    struct stk_run run;
+
+    if (!scratch || !send_held(bridge))
+        return;
+    for (int i = 0; i < PTCP_BRIDGE_RUNS; i++) {
+        if (!ptcp_output(bridge->endpoint, ptcp_bridge_now_us(bridge), &run, scratch,
+                         PTCP_OUTPUT_BYTES_MIN))
+            return;
+        if (stk_port_send(bridge->port, &run, 1) == 0) {
+            hold(bridge, &run);
+            return; /* writable() goes on */
+        }
+    }
+    stk_task_queue(&bridge->task);
+}
+
+/* --- Events --------------------------------------------------------------------------------------
+ */
+
+static void greet(struct ptcp_bridge *bridge)
+{
+    struct ptcp_conn *conn;
+
+    while (bridge->listener && (conn = ptcp_accept(bridge->endpoint))) {
+        if (stk_listener_accept(bridge->listener, conn, NULL) == 0)
+            continue;
+        ptcp_conn_abort(conn, ptcp_bridge_now_us(bridge), PTCP_RESET_RESOURCES);
+        ptcp_conn_release(conn, ptcp_bridge_now_us(bridge));
+    }
+}
+
+static void tell(struct ptcp_bridge *bridge)
+{
+    struct ptcp_conn *conn;
+
+    greet(bridge);
+    while ((conn = ptcp_next_event(bridge->endpoint))) {
+        const unsigned events = ptcp_conn_take_events(conn);
+
+        if (conn->user)
+            ptcp_layer_notify(conn->user, events);
+    }
+}
+
+void ptcp_bridge_wake(struct ptcp_bridge *bridge) { stk_task_queue(&bridge->task); }
+
+/* --- The end
+ * ---------------------------------------------------------------------------------------- */
+
+static void release_due(struct ptcp_bridge *bridge, uint64_t now_us)
+{
+    STK_LIST_EACH(node, &bridge->releases)
+    {
+        struct release *release = STK_CONTAINER(node, struct release, node);
+
+        if (release->due_us > now_us)
+            return;
+        stk_port_release(bridge->port, release->association);
+        stk_list_remove(node);
+        stk_free(release);
+    }
+}
+
+void ptcp_bridge_release(struct ptcp_bridge *bridge, uint64_t association)
+{
+    struct release *release;
+
+    if (association == 0)
+        return;
+    release = stk_alloc(sizeof(*release));
+    if (!release) {
+        stk_port_release(bridge->port, association);
+        return;
+    }
+    release->association = association;
+    release->due_us = ptcp_bridge_now_us(bridge) + TIME_WAIT_US;
+    stk_list_append(&bridge->releases, &release->node);
+}
+
+static void destroy(struct ptcp_bridge *bridge)
+{
+    stk_port_set_user(bridge->port, NULL, NULL);
+    release_due(bridge, UINT64_MAX);
+    stk_task_stop(&bridge->task);
+    stk_timer_stop(&bridge->timer);
+    stk_list_remove(&bridge->node);
+    stk_free(bridge->held.block);
+    ptcp_endpoint_free(bridge->endpoint);
+    stk_port_unref(bridge->port);
+    stk_free(bridge);
+}
+
+/* Resets for those whom an abort cut off, as far as the socket takes them. */
+static void say_goodbye(struct ptcp_bridge *bridge)
+{
+    void *scratch = stk_alloc(PTCP_OUTPUT_BYTES_MIN);
+
+    flush(bridge, scratch);
+    stk_free(scratch);
+    destroy(bridge);
+}
+
+static bool is_needed(const struct ptcp_bridge *bridge)
+{
+    return bridge->users > 0 || bridge->held.block || ptcp_connections(bridge->endpoint) > 0 ||
+           ptcp_time_waits(bridge->endpoint) > 0;
+}
+
+static void arm(struct ptcp_bridge *bridge)
+{
+    uint64_t due_us = ptcp_next_timeout_us(bridge->endpoint, ptcp_bridge_now_us(bridge));
+
+    if (!stk_list_empty(&bridge->releases)) {
+        const struct release *first = STK_CONTAINER(bridge->releases.next, struct release, node);
+
+        if (first->due_us < due_us)
+            due_us = first->due_us;
+    }
+    if (due_us == UINT64_MAX)
+        stk_timer_stop(&bridge->timer);
+    else
+        stk_timer_at(&bridge->timer, due_us);
+}
+
+static void on_task(struct stk_task *task)
+{
+    struct ptcp_bridge *bridge = STK_CONTAINER(task, struct ptcp_bridge, task);
+
+    tell(bridge);
+    if (bridge->dying)
+        return;
+    flush(bridge, scratch_of(bridge->loop));
+    tell(bridge);
+    if (is_needed(bridge))
+        arm(bridge);
+    else
+        destroy(bridge);
+}
+
+static void on_timer(struct stk_timer *timer)
+{
+    struct ptcp_bridge *bridge = STK_CONTAINER(timer, struct ptcp_bridge, timer);
+
+    release_due(bridge, ptcp_bridge_now_us(bridge));
+    ptcp_timeout(bridge->endpoint, ptcp_bridge_now_us(bridge));
+    tell(bridge);
+    ptcp_bridge_wake(bridge);
+}
+
+/* --- The port's user
+ * ----------------------------------------------------------------------------------- */
+
+static void on_input(void *user, const struct stk_run *runs, int count)
+{
+    struct ptcp_bridge *bridge = user;
+
+    ptcp_input(bridge->endpoint, ptcp_bridge_now_us(bridge), runs, count);
+    tell(bridge);
+    ptcp_bridge_wake(bridge);
+}
+
+static void on_writable(void *user) { ptcp_bridge_wake(user); }
+
+static void on_association(void *user, uint64_t association, enum stk_association_event event,
+                           const struct stk_error *error)
+{
+    struct ptcp_bridge *bridge = user;
+    const uint64_t now_us = ptcp_bridge_now_us(bridge);
+
+    if (event == STK_ASSOCIATION_MOVED) {
+        ptcp_association_moved(bridge->endpoint, now_us, association);
+    } else if (event == STK_ASSOCIATION_FAILED) {
+        bridge->failure = error ? *error : (struct stk_error){.code = -ECONNABORTED};
+        ptcp_association_failed(bridge->endpoint, now_us, association,
+                                bridge->failure.code ? bridge->failure.code : -ECONNABORTED,
+                                bridge->failure.text);
+        tell(bridge);
+    }
+    ptcp_bridge_wake(bridge);
+}
+
+static void on_unreachable(void *user, const struct stk_addr *peer, int code)
+{
+    struct ptcp_bridge *bridge = user;
+
+    (void)code;
+    ptcp_unreachable(bridge->endpoint, ptcp_bridge_now_us(bridge), peer);
+    tell(bridge);
+    ptcp_bridge_wake(bridge);
+}
+
+static void on_failed(void *user, const struct stk_error *error)
+{
+    struct ptcp_bridge *bridge = user;
+
+    bridge->failure = *error;
+    ptcp_fail_all(bridge->endpoint, ptcp_bridge_now_us(bridge), error->code, bridge->failure.text);
+    if (bridge->listener)
+        stk_listener_fail(bridge->listener, error);
+    tell(bridge);
+    ptcp_bridge_wake(bridge);
+}
+
+static const struct stk_port_user port_user = {
+    .input = on_input,
+    .writable = on_writable,
+    .association = on_association,
+    .unreachable = on_unreachable,
+    .failed = on_failed,
+};
+
+/* --- Opening
+ * -------------------------------------------------------------------------------------------- */
+
+/* The loop goes. Layers that still live end in its last tasks, and then their bridge does. */
+static void free_all(void *data)
+{
+    struct stk_node *bridges = data;
+
+    STK_LIST_EACH(node, bridges)
+    {
+        struct ptcp_bridge *bridge = STK_CONTAINER(node, struct ptcp_bridge, node);
+
+        stk_list_remove(node);
+        stk_timer_stop(&bridge->timer);
+        bridge->dying = true;
+        if (bridge->users == 0)
+            destroy(bridge);
+    }
+    stk_free(bridges);
+}
+
+static struct stk_node *bridges_of(struct stk_loop *loop)
+{
+    struct stk_node *bridges = stk_loop_data(loop, &bridges_key);
+
+    if (bridges)
+        return bridges;
+    bridges = stk_alloc(sizeof(*bridges));
+    if (!bridges)
+        return NULL;
+    stk_list_init(bridges);
+    if (stk_loop_set_data(loop, &bridges_key, bridges, free_all) < 0) {
+        stk_free(bridges);
+        return NULL;
+    }
+    return bridges;
+}
+
+static int make_endpoint(struct ptcp_bridge *bridge)
+{
+    const uint16_t head = stk_port_head(bridge->port), tail = stk_port_tail(bridge->port);
+    const struct ptcp_endpoint_options options = {
+        .random = next_random,
+        .context = bridge,
+        .head = head,
+        .tail = tail,
+        .max_datagram = (uint16_t)(stk_port_max_size(bridge->port) + head + tail),
+        .sealed = stk_port_is_sealed(bridge->port),
+        .time_wait_us = TIME_WAIT_US,
+    };
+
+    return ptcp_endpoint_new(&options, &bridge->endpoint);
+}
+
+int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool listening,
+                     struct ptcp_bridge **out, struct stk_error *error)
+{
+    struct stk_node *bridges = bridges_of(loop);
+    struct ptcp_bridge *bridge = bridges ? stk_alloc_zero(sizeof(*bridge)) : NULL;
+    int code;
+
+    if (!bridge)
+        return stk_error_set(error, -ENOMEM, "ptcp", "out of memory");
+    bridge->loop = loop;
+    bridge->users = 1;
+    stk_list_init(&bridge->releases);
+    stk_task_init(&bridge->task, loop, on_task);
+    stk_timer_init(&bridge->timer, loop, on_timer);
+    code = stk_port_open(loop, recipe, listening, &bridge->port, error);
+    if (code < 0) {
+        stk_free(bridge);
+        return code;
+    }
+    if (make_endpoint(bridge) < 0) {
+        stk_port_unref(bridge->port);
+        stk_free(bridge);
+        return stk_error_set(error, -ENOMEM, "ptcp", "out of memory");
+    }
+    stk_list_append(bridges, &bridge->node);
+    stk_port_set_user(bridge->port, &port_user, bridge);
+    *out = bridge;
+    return 0;
+}
+
+struct ptcp_bridge *ptcp_bridge_use(struct ptcp_bridge *bridge)
+{
+    bridge->users++;
+    return bridge;
+}
+
+void ptcp_bridge_leave(struct ptcp_bridge *bridge)
+{
+    assert(bridge->users > 0);
+    bridge->users--;
+    if (bridge->dying && bridge->users == 0)
+        say_goodbye(bridge);
+    else
+        ptcp_bridge_wake(bridge);
+}

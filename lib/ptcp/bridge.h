@@ -1,0 +1,52 @@
+/*
+ * One PTCP endpoint on one port, driven by the loop: datagrams in, output when the turn ends,
+ * one timer. Shared by the connections and the listener of the port.
+ */
+#ifndef STK_PTCP_BRIDGE_H
+#define STK_PTCP_BRIDGE_H
+
+#include "endpoint.h"
+#include "layer.h"
+
+enum {
+    PTCP_BRIDGE_RUNS = 32, /* sent in one turn before others get theirs */
+};
+
+/* A run that the port did not take yet. */
+struct ptcp_held {
+    struct stk_run run;
+    struct stk_addr peer, local;
+    uint8_t *block; /* NULL: none is held */
+};
+
+struct ptcp_bridge {
+    struct stk_node node; /* in the loop's list of bridges */
+    struct stk_loop *loop;
+    struct stk_port *port;
+    struct ptcp_endpoint *endpoint;
+    struct stk_listener *listener; /* NULL: it only connects */
+    struct stk_task task;
+    struct stk_timer timer;
+    struct ptcp_held held;
+    struct stk_node releases; /* associations that are given back later */
+    struct stk_error failure; /* text for connections whose association failed */
+    unsigned users;           /* layers and the listener */
+    bool dying;               /* the loop goes: the last user takes the bridge along */
+};
+
+/* Opens the port of the recipe. One use is the caller's. */
+int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool listening,
+                     struct ptcp_bridge **out, struct stk_error *error);
+struct ptcp_bridge *ptcp_bridge_use(struct ptcp_bridge *bridge);
+/* After the last one it stays until the endpoint owes its peers nothing more. */
+void ptcp_bridge_leave(struct ptcp_bridge *bridge);
+/* Output, timer and events at the end of the turn. */
+void ptcp_bridge_wake(struct ptcp_bridge *bridge);
+/* Gives an association back once the connection's last words are spoken. */
+void ptcp_bridge_release(struct ptcp_bridge *bridge, uint64_t association);
+uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge);
+
+/* layer.c: what has happened to the layer's connection. */
+void ptcp_layer_notify(struct stk_layer *layer, unsigned events);
+
+#endif

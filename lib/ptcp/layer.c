@@ -1,0 +1,434 @@
+/* PTCP as a stream layer: the bottom of a stream stack, on a port of datagrams. */
+#include "layer.h"
+
+#include "bridge.h"
+#include "dial.h"
+#include "error.h"
+#include "ptcp.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+struct ptcp_layer {
+    struct stk_layer layer;
+    struct ptcp_bridge *bridge; /* NULL before start */
+    struct ptcp_conn *conn;     /* NULL before there is an address */
+    struct ptcp_dial dial;
+    uint64_t association;
+    bool opened;
+};
+
+struct ptcp_listening {
+    struct ptcp_bridge *bridge;
+};
+
+static struct ptcp_layer *ptcp_of(struct stk_layer *layer)
+{
+    return STK_CONTAINER(layer, struct ptcp_layer, layer);
+}
+
+static uint64_t now_us(const struct ptcp_layer *ptcp) { return ptcp_bridge_now_us(ptcp->bridge); }
+
+static void read_options(const struct stk_segment *segment, struct stk_ptcp_options *options)
+{
+    const uint64_t keepalive_us = stk_segment_number(segment, "keepalive", STK_PTCP_KEEPALIVE_US);
+
+    *options = (struct stk_ptcp_options){
+        .congestion = stk_segment_text(segment, "cc", NULL),
+        .connect_timeout_us = stk_segment_number(segment, "connect-timeout", 0),
+        .user_timeout_us = stk_segment_number(segment, "user-timeout", 0),
+        .idle_timeout_us = stk_segment_number(segment, "idle-timeout", 0),
+        .keepalive_us = keepalive_us,
+        .keepalive_off = keepalive_us == 0,
+        .linger_us = stk_segment_number(segment, "linger", 0),
+        .send_buffer_max = (uint32_t)stk_segment_number(segment, "sndbuf", 0),
+        .receive_window_max = (uint32_t)stk_segment_number(segment, "window", 0),
+        .mtu = (uint16_t)stk_segment_number(segment, "mtu", 0),
+    };
+}
+
+static int prepare(const struct stk_segment *segment, bool listening, void **shared,
+                   struct stk_error *error)
+{
+    const char *name = stk_segment_text(segment, "cc", NULL);
+
+    (void)listening;
+    (void)shared;
+    if (ptcp_cc_find(name))
+        return 0;
+    return stk_error_set(error, STK_ESYNTAX, "ptcp", "cc=%s is not known: use cubic or reno", name);
+}
+
+/* --- Connecting ----------------------------------------------------------------------------------
+ */
+
+static int associate(struct ptcp_layer *ptcp, const struct stk_addr *peer)
+{
+    struct stk_port *port = ptcp->bridge->port;
+    int code;
+
+    if (!stk_port_is_sealed(port))
+        return 0;
+    ptcp_bridge_release(ptcp->bridge, ptcp->association);
+    ptcp->association = 0;
+    code = stk_port_associate(port, peer, &ptcp->association);
+    return code;
+}
+
+static int open_to(struct ptcp_layer *ptcp, const struct stk_addr *peer, bool ready)
+{
+    struct stk_ptcp_options options;
+    struct ptcp_open open = {
+        .peer = peer, .association = ptcp->association, .ready = ready, .options = &options};
+    int code;
+
+    read_options(ptcp->layer.segment, &options);
+    code = ptcp_open(ptcp->bridge->endpoint, now_us(ptcp), &open, &ptcp->conn);
+    if (code < 0)
+        return code;
+    ptcp->conn->user = &ptcp->layer;
+    ptcp_bridge_wake(ptcp->bridge);
+    return 0;
+}
+
+/* Tries the next address; false if there is none left. */
+static bool try_next(struct ptcp_layer *ptcp)
+{
+    const struct stk_addr *peer = ptcp_dial_next(&ptcp->dial);
+    int code;
+
+    if (!peer)
+        return false;
+    code = associate(ptcp, peer);
+    if (code == 0)
+        code = open_to(ptcp, peer, false);
+    if (code < 0)
+        stk_layer_fail(&ptcp->layer, code, "can't connect: %s", stk_strerror(code));
+    return true;
+}
+
+static void on_dial(struct ptcp_dial *dial)
+{
+    struct ptcp_layer *ptcp = STK_CONTAINER(dial, struct ptcp_layer, dial);
+
+    if (!try_next(ptcp))
+        stk_layer_fail(&ptcp->layer, STK_ENAME, "the name has no address: %s",
+                       dial->reason[0] ? dial->reason : "none is known");
+}
+
+static void start(struct stk_layer *layer)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+    struct stk_error error = {.code = 0};
+    int code;
+
+    if (ptcp->conn)
+        return; /* accepted, or beside another one */
+    code = ptcp_bridge_open(stk_layer_loop(layer), stk_layer_recipe(layer), false, &ptcp->bridge,
+                            &error);
+    if (code < 0) {
+        stk_layer_fail(layer, code, "%s", error.text);
+        return;
+    }
+    code = ptcp_dial_start(&ptcp->dial, stk_layer_loop(layer), stk_layer_recipe(layer), on_dial);
+    if (code == 1)
+        on_dial(&ptcp->dial);
+    else if (code < 0)
+        stk_layer_fail(layer, code, "can't look the name up: %s", stk_strerror(code));
+}
+
+static int sibling(struct stk_layer *layer, struct stk_layer *of)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer), *other = ptcp_of(of);
+    int code;
+
+    if (!other->conn || !other->opened || other->conn->buried)
+        return stk_layer_fail(layer, -ENOTCONN, "the connection beside it is not open");
+    ptcp->bridge = ptcp_bridge_use(other->bridge);
+    ptcp->association = other->conn->association;
+    if (ptcp->association)
+        stk_port_retain(ptcp->bridge->port, ptcp->association);
+    code = open_to(ptcp, other->conn->peer.len ? &other->conn->peer : NULL, true);
+    return code < 0 ? stk_layer_fail(layer, code, "can't connect: %s", stk_strerror(code)) : 0;
+}
+
+/* --- What the core tells
+ * ---------------------------------------------------------------------------- */
+
+/* A failed attempt to connect is not the end while there are more addresses. */
+static bool goes_on_elsewhere(struct ptcp_layer *ptcp)
+{
+    struct ptcp_conn *failed = ptcp->conn;
+
+    if (ptcp->opened || stk_layer_is_listening(&ptcp->layer))
+        return false;
+    ptcp->conn = NULL;
+    if (try_next(ptcp)) {
+        ptcp_conn_release(failed, now_us(ptcp));
+        return true;
+    }
+    ptcp->conn = failed;
+    return false;
+}
+
+void ptcp_layer_notify(struct stk_layer *layer, unsigned events)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+    const char *text;
+
+    if (events & PTCP_READY)
+        ptcp->opened = true;
+    if (events & PTCP_ERROR) {
+        if (goes_on_elsewhere(ptcp))
+            return;
+        const int code = ptcp_conn_error(ptcp->conn, &text);
+        stk_layer_fail(layer, code, "%s", text);
+    }
+    stk_layer_raise(layer, events & ~(unsigned)(PTCP_CLOSED | PTCP_ERROR));
+}
+
+/* --- The stream
+ * ----------------------------------------------------------------------------------- */
+
+static long no_connection(struct stk_layer *layer)
+{
+    const int code = stk_layer_error(layer);
+
+    return code < 0 ? code : STK_AGAIN;
+}
+
+static long recv_bytes(struct stk_layer *layer, const struct iovec *iov, int count)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+    long len;
+
+    if (!ptcp->conn)
+        return no_connection(layer);
+    len = ptcp_conn_recv(ptcp->conn, now_us(ptcp), iov, count);
+    ptcp_bridge_wake(ptcp->bridge);
+    return len;
+}
+
+static int peek(struct stk_layer *layer, struct iovec *slices, int count)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    return ptcp->conn ? ptcp_conn_peek(ptcp->conn, slices, count) : (int)no_connection(layer);
+}
+
+static void consume(struct stk_layer *layer, size_t len)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    ptcp_conn_consume(ptcp->conn, now_us(ptcp), len);
+    ptcp_bridge_wake(ptcp->bridge);
+}
+
+static size_t total_len(const struct iovec *iov, int count)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
+static long send_bytes(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+    const size_t wish = total_len(iov, count);
+    long took;
+
+    if (!ptcp->conn)
+        return no_connection(layer);
+    took = wish > 0 ? ptcp_conn_send(ptcp->conn, now_us(ptcp), iov, count) : 0;
+    if (took >= 0 && (size_t)took == wish && flags & STK_FIN) {
+        const int code = ptcp_conn_finish(ptcp->conn, now_us(ptcp));
+        if (code < 0)
+            return code;
+    }
+    ptcp_bridge_wake(ptcp->bridge);
+    return took;
+}
+
+static void abort_now(struct stk_layer *layer)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    ptcp_dial_stop(&ptcp->dial);
+    if (!ptcp->conn)
+        return;
+    ptcp->conn->user = NULL;
+    ptcp_conn_abort(ptcp->conn, now_us(ptcp), PTCP_RESET_CANCELLED);
+    ptcp_bridge_wake(ptcp->bridge);
+}
+
+static void destroy(struct stk_layer *layer)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    ptcp_dial_stop(&ptcp->dial);
+    if (ptcp->conn)
+        ptcp_conn_release(ptcp->conn, now_us(ptcp));
+    if (!ptcp->bridge)
+        return;
+    ptcp_bridge_release(ptcp->bridge, ptcp->association);
+    ptcp_bridge_leave(ptcp->bridge);
+}
+
+/* --- Queries
+ * ------------------------------------------------------------------------------------------ */
+
+static void fill_stats(const struct ptcp_conn *conn, struct stk_stats *out)
+{
+    struct stk_ptcp_stats stats;
+
+    ptcp_conn_stats(conn, &stats);
+    *out = (struct stk_stats){
+        .rtt_us = stats.rtt_us,
+        .min_rtt_us = stats.rtt_min_us,
+        .rtt_variance_us = stats.rtt_var_us,
+        .cwnd_bytes = stats.cwnd_bytes,
+        .rate_bytes_per_s = stats.delivery_bytes_per_s,
+        .bytes_sent = stats.stream_sent,
+        .bytes_received = stats.stream_received,
+        .packets_sent = stats.packets_sent,
+        .packets_received = stats.packets_received,
+        .packets_lost = stats.packets_lost - stats.packets_spurious,
+        .bytes_retransmitted = stats.bytes_resent,
+        .ecn_ce = conn->recovery.ce_seen,
+        .mtu = stats.mtu_bytes,
+    };
+    snprintf(out->congestion_control, sizeof(out->congestion_control), "%s", stats.congestion);
+}
+
+static int query_port(const struct ptcp_layer *ptcp, int key, void *out, size_t len)
+{
+    if (key == STK_QUERY_LOCAL_ADDR && ptcp->conn && ptcp->conn->local.len &&
+        len >= sizeof(struct stk_addr)) {
+        *(struct stk_addr *)out = ptcp->conn->local;
+        return 0;
+    }
+    return stk_port_query(ptcp->bridge->port, key, ptcp->association, out, len);
+}
+
+static int query(struct stk_layer *layer, int key, void *out, size_t len)
+{
+    const struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    if (!ptcp->conn)
+        return -ENOENT;
+    if (key == STK_QUERY_STATS && len >= sizeof(struct stk_stats)) {
+        fill_stats(ptcp->conn, out);
+        return 0;
+    }
+    if ((key == STK_QUERY_UNSENT || key == STK_QUERY_MTU) && len >= sizeof(uint64_t)) {
+        *(uint64_t *)out =
+            key == STK_QUERY_MTU ? ptcp->conn->path->mtu.current : ptcp_conn_unsent(ptcp->conn);
+        return 0;
+    }
+    if (key == STK_QUERY_PEER_ADDR && ptcp->association == 0 && len >= sizeof(struct stk_addr)) {
+        *(struct stk_addr *)out = ptcp->conn->peer;
+        return 0;
+    }
+    return query_port(ptcp, key, out, len);
+}
+
+/* --- Listening
+ * ----------------------------------------------------------------------------------------- */
+
+static int listen_on(struct stk_listener *listener, void *state, struct stk_error *error)
+{
+    struct ptcp_listening *listening = state;
+    const struct stk_segment *segment = stk_listener_segment(listener);
+    struct stk_ptcp_options options;
+    int code;
+
+    code = ptcp_bridge_open(stk_listener_loop(listener), stk_listener_recipe(listener), true,
+                            &listening->bridge, error);
+    if (code < 0)
+        return code;
+    read_options(segment, &options);
+    listening->bridge->listener = listener;
+    ptcp_listen(listening->bridge->endpoint, &options,
+                (uint32_t)stk_segment_number(segment, "backlog", 0));
+    return 0;
+}
+
+static void unlisten(struct stk_listener *listener, void *state)
+{
+    struct ptcp_bridge *bridge = ((struct ptcp_listening *)state)->bridge;
+
+    (void)listener;
+    bridge->listener = NULL;
+    ptcp_unlisten(bridge->endpoint, ptcp_bridge_now_us(bridge));
+    ptcp_bridge_leave(bridge);
+}
+
+static int listen_addr(struct stk_listener *listener, void *state, struct stk_addr *addr)
+{
+    (void)listener;
+    return stk_port_local(((struct ptcp_listening *)state)->bridge->port, addr);
+}
+
+static int accept_one(struct stk_layer *layer, void *accepted)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+    struct ptcp_conn *conn = accepted;
+
+    ptcp->conn = conn;
+    ptcp->bridge = ptcp_bridge_use(conn->endpoint->options.context);
+    ptcp->association = conn->association;
+    if (ptcp->association)
+        stk_port_retain(ptcp->bridge->port, ptcp->association);
+    conn->user = layer;
+    return 0;
+}
+
+#define HOUR_US UINT64_C(3600000000)
+
+static const struct stk_option_type options[] = {
+    {"cc", STK_OPTION_TEXT, 0, 0, "congestion control: cubic or reno (cubic)"},
+    {"connect-timeout", STK_OPTION_DURATION, 1000, HOUR_US, "for the handshake (15s)"},
+    {"user-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
+     "give up when nothing sent is acknowledged for so long (60s)"},
+    {"idle-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
+     "give up when nothing is heard for so long (never)"},
+    {"keepalive", STK_OPTION_DURATION, 0, HOUR_US, "ask a silent peer so often; 0: never (15s)"},
+    {"linger", STK_OPTION_DURATION, 1000, HOUR_US,
+     "wait for the peer's end after this side has left (60s)"},
+    {"mtu", STK_OPTION_NUMBER, 512, 65507, "datagram size to keep to (searched)"},
+    {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (4M)"},
+    {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (6M)"},
+    {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
+    {NULL, STK_OPTION_TEXT, 0, 0, NULL},
+};
+
+static const struct stk_stream_type stream = {
+    .size = sizeof(struct ptcp_layer),
+    .prepare = prepare,
+    .start = start,
+    .recv = recv_bytes,
+    .peek = peek,
+    .consume = consume,
+    .send = send_bytes,
+    .abort = abort_now,
+    .query = query,
+    .destroy = destroy,
+    .listener_size = sizeof(struct ptcp_listening),
+    .listen = listen_on,
+    .unlisten = unlisten,
+    .accept = accept_one,
+    .listen_addr = listen_addr,
+    .sibling = sibling,
+};
+
+const struct stk_layer_type stk_layer_ptcp = {
+    .name = "ptcp",
+    .summary = "a reliable byte stream over datagrams",
+    .below = STK_DATAGRAMS,
+    .above = STK_STREAM,
+    .value = STK_VALUE_NONE,
+    .options = options,
+    .stream = &stream,
+};
