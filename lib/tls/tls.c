@@ -171,7 +171,7 @@ static void on_below(struct stk_layer *layer, unsigned events)
     else if (tls->state == TLS_OPEN)
         advance_open(tls, events);
     else if (tls->state == TLS_LINGERING)
-        tls_linger_advance(tls);
+        tls_linger_advance(tls, events);
     else if (events & STK_ERROR)
         stk_layer_raise(layer, STK_ERROR | STK_RX);
 }

@@ -52,6 +52,7 @@ struct tls_layer {
     struct stk_fifo gathered; /* plaintext of a record that is not full */
     bool more;                /* another record follows the one being written */
     bool owes_tx;
+    bool peer_gone, alert_delivered;     /* while lingering: what it waits for */
     bool alerted;                        /* something was written while failing */
     uint64_t burst_bytes, last_write_us; /* for the size of records */
     uint64_t bytes_under_key;

@@ -27,7 +27,7 @@ static bool end_our_direction(struct tls_layer *tls)
     return status == 0 || status == STK_AGAIN;
 }
 
-/* False when nothing more can come. */
+/* False after an error, or when too much came. */
 static bool throw_away(struct tls_layer *tls)
 {
     uint8_t rubbish[4096];
@@ -36,12 +36,16 @@ static bool throw_away(struct tls_layer *tls)
 
     while (tls->read_budget > 0 && (got = stk_layer_recv_below(&tls->layer, &iov, 1)) > 0)
         tls->read_budget -= (size_t)got < tls->read_budget ? (size_t)got : tls->read_budget;
-    return got == STK_AGAIN;
+    tls->peer_gone = got == 0;
+    return got == STK_AGAIN || got == 0;
 }
 
-void tls_linger_advance(struct tls_layer *tls)
+void tls_linger_advance(struct tls_layer *tls, unsigned events)
 {
-    if (!end_our_direction(tls) || !throw_away(tls))
+    if (events & STK_TX_DONE)
+        tls->alert_delivered = true;
+    if (!end_our_direction(tls) || !throw_away(tls) || (events & STK_ERROR) ||
+        (tls->peer_gone && tls->alert_delivered))
         tls_linger_end(tls);
 }
 
@@ -51,5 +55,5 @@ void tls_linger_begin(struct tls_layer *tls)
     tls->read_budget = THROWN_AWAY_MAX;
     stk_layer_set_timer(&tls->layer,
                         stk_loop_now_us(stk_layer_loop(&tls->layer)) + STK_TLS_LINGER_US);
-    tls_linger_advance(tls);
+    tls_linger_advance(tls, 0);
 }

@@ -10,7 +10,7 @@
 
 /* The error is set; ERROR is raised when lingering ends. */
 void tls_linger_begin(struct tls_layer *tls);
-void tls_linger_advance(struct tls_layer *tls);
+void tls_linger_advance(struct tls_layer *tls, unsigned events);
 void tls_linger_end(struct tls_layer *tls);
 
 #endif
