@@ -33,7 +33,9 @@ static void hold(struct ptcp_bridge *bridge, const struct stk_run *run)
 {
     struct ptcp_held *held = &bridge->held;
     const uint16_t head = bridge->endpoint->options.head;
-    const size_t size = (size_t)run->count * run->stride;
+    /* A single datagram may be longer than its stride says. */
+    const size_t size = head + (size_t)(run->count - 1) * run->stride + run->last_size +
+                        bridge->endpoint->options.tail;
 
     held->block = stk_alloc(size);
     if (!held->block)
