@@ -133,6 +133,37 @@ static void both_sides_renewing_at_once_agree(void)
     end();
 }
 
+/* Two programs of one person may share the identity file. */
+static void one_identity_on_both_sides_agrees_too(void)
+{
+    char text[256];
+
+    CU_ASSERT_TRUE_FATAL(world_init(&world, 13));
+    snprintf(text, sizeof(text), ",peer=%s", alice_text);
+    CU_ASSERT_EQUAL_FATAL(open_as(&alice, text, true, &a), 0);
+    CU_ASSERT_EQUAL_FATAL(open_as(&alice, text, true, &b), 0);
+    b->retain = true;
+    uint64_t other;
+    connect_and_say("one");
+    CU_ASSERT_EQUAL(stk_port_associate(b->port, &a->addr, &other), 0);
+    CU_ASSERT_EQUAL(world_send(b, other, "two", 3), 1);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->inputs, 1);
+    CU_ASSERT_EQUAL(b->inputs, 1);
+    CU_ASSERT_EQUAL(stats_of(a).associations, 1);
+    for (unsigned round = 0; round < 5; round++) {
+        seal_attempt_start(world_association(a, id));
+        seal_attempt_start(world_association(b, other));
+        world_send_number(a, id, round);
+        world_send_number(b, other, round);
+        world_run(&world, SECOND);
+        CU_ASSERT_EQUAL(a->seen[round] + b->seen[round], 2);
+    }
+    CU_ASSERT_EQUAL(stats_of(a).handshakes, 6);
+    CU_ASSERT_EQUAL(stats_of(b).handshakes, 6);
+    end();
+}
+
 /* --- Roaming -----------------------------------------------------------------------------------
  */
 
@@ -287,6 +318,7 @@ int main(void)
         {"the side that was called renews the keys when only it sends",
          the_side_that_was_called_renews_the_keys_when_only_it_sends},
         {"both sides renewing at once agree", both_sides_renewing_at_once_agree},
+        {"one identity on both sides agrees, too", one_identity_on_both_sides_agrees_too},
         {"a new address is used once it has answered", a_new_address_is_used_once_it_has_answered},
         {"both sides may move", both_sides_may_move},
         {"a copied packet moves nothing", a_copied_packet_moves_nothing},

@@ -85,7 +85,7 @@ static void send_without_keys(struct seal_association *a, const struct stk_run *
 
 /* Runs that went through sealing, so that those not taken can be given back as they were. */
 struct batch {
-    struct stk_run sealed[SEAL_SEND_RUNS], original[SEAL_SEND_RUNS];
+    struct stk_run sealed[SEAL_SEND_RUNS];
     struct {
         struct seal_session *session;
         struct seal_path *path;
@@ -104,8 +104,7 @@ static void skip(struct stk_run *run, unsigned n)
         run->size = run->last_size;
 }
 
-static void add_sealed(struct batch *b, struct seal_association *a, const struct stk_run *original,
-                       struct stk_run run, int index)
+static void add_sealed(struct batch *b, struct seal_association *a, struct stk_run run, int index)
 {
     const uint64_t now_us = seal_now(a->port);
     struct seal_session *s = seal_session_to_send(a, now_us);
@@ -115,7 +114,6 @@ static void add_sealed(struct batch *b, struct seal_association *a, const struct
         path = seal_path_active(a);
     if (!seal_path_take(path, stk_run_bytes(&run) + (size_t)run.count * SEAL_OVERHEAD))
         return;
-    b->original[b->count] = *original;
     b->of[b->count].session = s;
     b->of[b->count].path = path;
     b->of[b->count].counter = s->counter;
@@ -142,7 +140,7 @@ static void send_run(struct batch *b, struct seal_port *port, const struct stk_r
         skip(&run, 1);
     }
     if (seal_session_to_send(a, seal_now(port)))
-        add_sealed(b, a, original, run, index);
+        add_sealed(b, a, run, index);
     else
         send_without_keys(a, &run);
 }

@@ -245,24 +245,38 @@ void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
 /* Sends challenges that are due; returns when the next one is, UINT64_MAX for never. */
 uint64_t seal_path_service(struct seal_association *a, uint64_t now_us);
 
-/* --- seal_handshake.c ------------------------------------------------------------------------ */
+/* --- seal_handshake.c: what both sides of a handshake use ----------------------------------- */
+
+/* Writes the prologue that goes with an initiation's header; returns its length. */
+size_t seal_prologue(uint8_t out[64], const uint8_t header[SEAL_HANDSHAKE_HEADER]);
+/* One packet down, whatever layers below do to it; whether it is taken matters to nobody. */
+void seal_send_copy(struct seal_port *port, const struct stk_addr *peer,
+                    const struct stk_addr *local, const uint8_t *packet, size_t len);
+/* The same over a path, within what may be sent there. */
+void seal_send_packet(struct seal_association *a, struct seal_path *path, uint8_t *packet,
+                      size_t len);
+/* The datagram that came in a handshake; `from` says from where. */
+void seal_hand_up(struct seal_association *a, const struct stk_run *from, const uint8_t *datagram,
+                  size_t len);
+
+/* --- seal_initiate.c ------------------------------------------------------------------------- */
 
 /* Begins a handshake, unless one is under way. */
 void seal_attempt_start(struct seal_association *a);
 void seal_attempt_free(struct seal_association *a);
-void seal_answer_free(struct seal_association *a);
 /* Retransmits what is due; returns when the next one is. */
 uint64_t seal_attempt_service(struct seal_association *a, uint64_t now_us);
+void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
+                        size_t len);
+void seal_take_cookie(struct seal_port *port, const uint8_t *packet);
+
+/* --- seal_respond.c -------------------------------------------------------------------------- */
+
+void seal_answer_free(struct seal_association *a);
 /* Sends the response that is owed, with this datagram if it fits. True if it took it. */
 bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_t len);
 void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
                           size_t len);
-void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
-                        size_t len);
-void seal_take_cookie(struct seal_port *port, const uint8_t *packet);
-/* One packet down; whether it is taken matters to nobody: handshakes repeat. */
-void seal_send_packet(struct seal_association *a, struct seal_path *path, uint8_t *packet,
-                      size_t len);
 
 /* --- seal_data.c --------------------------------------------------------------------------- */
 

@@ -1,0 +1,285 @@
+#include "seal_state.h"
+
+#include <sodium.h>
+#include <string.h>
+
+enum {
+    SAFE_SIZE = 512,   /* an initiation so long passes every path (RFC 1122's 576 bytes of IP) */
+    LIGHTEN_AFTER = 2, /* tries with a longer one, then the datagram stays behind */
+    UNKNOWN_STATUS = 255,
+};
+
+/* --- Initiating ------------------------------------------------------------------------------ */
+
+void seal_attempt_free(struct seal_association *a)
+{
+    if (!a->attempt)
+        return;
+    sodium_memzero(a->attempt, sizeof(*a->attempt));
+    stk_free(a->attempt);
+    a->attempt = NULL;
+}
+
+static void fill_first(struct seal_association *a, struct seal_first *first, bool with_datagram)
+{
+    const uint64_t now_us = seal_now(a->port);
+
+    a->sent_timestamp = now_us > a->sent_timestamp ? now_us : a->sent_timestamp + 1;
+    *first = (struct seal_first){
+        .timestamp = a->sent_timestamp, .tag = a->tag, .ciphers = (uint16_t)a->port->offer};
+    memcpy(first->key, a->port->identity.public_key, STK_KEY_BYTES);
+    if (with_datagram && a->held) {
+        first->datagram = a->held->data + SEAL_HEADER;
+        first->datagram_len = a->held->len;
+    }
+}
+
+/* 0, or -1 where the peer's key is not one that a key exchange can be made with. */
+static int make_initiation(struct seal_association *a, bool with_datagram)
+{
+    const size_t least = SEAL_INITIATION_MIN - SEAL_INITIATION_OVERHEAD + SEAL_FIRST_FIELDS;
+    uint8_t payload[SEAL_FIRST_FIELDS + SEAL_FIRST_DATAGRAM_MAX];
+    uint8_t ephemeral[SEAL_NOISE_KEY], agreed[64];
+    struct seal_attempt *t = a->attempt;
+    struct seal_first first;
+
+    t->made = false;
+    fill_first(a, &first, with_datagram);
+    const size_t len = seal_first_write(&first, payload, least);
+    t->local_index = seal_index_new(a);
+    seal_handshake_header(t->packet, SEAL_INITIATION, t->local_index);
+    const size_t agreed_len = seal_prologue(agreed, t->packet);
+    seal_noise_init(&t->noise, true, &a->port->local_static, a->remote_static, agreed, agreed_len);
+    stk_loop_random(stk_dgram_loop(&a->port->layer), ephemeral, sizeof(ephemeral));
+    const int code = seal_noise_write_first(&t->noise, ephemeral, payload, len,
+                                            t->packet + SEAL_HANDSHAKE_HEADER);
+    sodium_memzero(ephemeral, sizeof(ephemeral));
+    sodium_memzero(payload, sizeof(payload));
+    if (code)
+        return code;
+
+    t->len = (uint16_t)(SEAL_HANDSHAKE_HEADER + SEAL_NOISE_FIRST_OVERHEAD + len + 2 * SEAL_MAC);
+    t->carries = first.datagram_len > 0;
+    t->made = true;
+    seal_mac1_write(&a->peer_macs, t->packet, t->packet + t->len - 2 * SEAL_MAC);
+    return 0;
+}
+
+static void write_mac2(struct seal_association *a)
+{
+    struct seal_attempt *t = a->attempt;
+    uint8_t *mac2 = t->packet + t->len - SEAL_MAC;
+
+    if (t->has_cookie && seal_now(a->port) - t->cookie_born_us < SEAL_COOKIE_LIFE_US)
+        seal_mac2_write(t->cookie, t->packet, mac2);
+    else
+        memset(mac2, 0, SEAL_MAC);
+}
+
+static void schedule(struct seal_association *a)
+{
+    struct seal_attempt *t = a->attempt;
+    uint32_t random;
+
+    /* A quarter of jitter: sides that started together do not stay together. */
+    stk_loop_random(stk_dgram_loop(&a->port->layer), &random, sizeof(random));
+    t->due_us = seal_now(a->port) + t->wait_us + random % (t->wait_us / 4);
+    t->wait_us = 2 * t->wait_us < SEAL_RETRY_MAX_US ? 2 * t->wait_us : SEAL_RETRY_MAX_US;
+}
+
+/* The same bytes are sent again, so that a response that is slower than our timer still counts. */
+static int send_initiation(struct seal_association *a)
+{
+    struct seal_attempt *t = a->attempt;
+    const bool too_long = t->made && t->len > SAFE_SIZE && t->tries >= LIGHTEN_AFTER;
+
+    if ((!t->made || too_long) && make_initiation(a, !too_long))
+        return -1;
+    write_mac2(a);
+    t->tries++;
+    schedule(a);
+    a->port->stats.initiations_sent++;
+    seal_send_packet(a, seal_path_active(a), t->packet, t->len);
+    return 0;
+}
+
+static void fail_start(struct seal_association *a, int code)
+{
+    struct stk_error error = {0};
+
+    seal_attempt_free(a);
+    if (a->state == SEAL_READY)
+        return; /* the session that is left goes on; the next send tries again */
+    if (code == -ENOMEM)
+        stk_error_set(&error, code, "seal", "no memory for a handshake");
+    else
+        stk_error_set(&error, STK_EPEER, "seal", "the peer's key is a weak one: nobody uses it");
+    seal_life_fail(a, &error);
+}
+
+void seal_attempt_start(struct seal_association *a)
+{
+    if (a->attempt || a->state == SEAL_CLOSING || a->state == SEAL_DEAD)
+        return;
+    a->attempt = stk_alloc_zero(sizeof(*a->attempt));
+    if (!a->attempt) {
+        fail_start(a, -ENOMEM);
+        return;
+    }
+    a->attempt->begun_us = seal_now(a->port);
+    a->attempt->wait_us = SEAL_RETRY_US;
+    if (a->state == SEAL_NEW)
+        seal_association_enter(a, SEAL_INITIATING);
+    if (send_initiation(a)) {
+        fail_start(a, STK_EPEER);
+        return;
+    }
+    seal_life_arm(a);
+}
+
+static void give_up(struct seal_association *a)
+{
+    char address[STK_ADDR_TEXT_MAX], key[STK_KEY_TEXT_MAX];
+    struct stk_error error = {0};
+    const uint64_t seconds = a->port->timeout_us / SEAL_SECOND_US;
+
+    stk_addr_format(&seal_path_active(a)->peer, address);
+    stk_key_format(a->peer_key, key);
+    if (a->unreachable)
+        stk_error_set(&error, -ETIMEDOUT, "seal",
+                      "no answer from %s in %d s, and the host says that nothing listens there: is "
+                      "the address right, and does the peer run?",
+                      address, (int)seconds);
+    else
+        stk_error_set(&error, -ETIMEDOUT, "seal",
+                      "no answer from %s in %d s: does the peer run, does UDP get through, and is "
+                      "its key %s?",
+                      address, (int)seconds, key);
+    seal_life_fail(a, &error);
+}
+
+uint64_t seal_attempt_service(struct seal_association *a, uint64_t now_us)
+{
+    struct seal_attempt *t = a->attempt;
+    const bool first = a->state == SEAL_INITIATING;
+
+    if (!t)
+        return UINT64_MAX;
+    const uint64_t end_us = t->begun_us + (first ? a->port->timeout_us : SEAL_REKEY_GIVE_UP_US);
+    if (now_us >= end_us) {
+        if (first)
+            give_up(a);
+        else
+            seal_attempt_free(a);
+        return UINT64_MAX;
+    }
+    if (t->due_us <= now_us && send_initiation(a)) {
+        fail_start(a, STK_EPEER);
+        return UINT64_MAX;
+    }
+    return t->due_us < end_us ? t->due_us : end_us;
+}
+
+/* --- The answer to ours ---------------------------------------------------------------------- */
+
+static void refused(struct seal_association *a, unsigned status)
+{
+    char key[STK_KEY_TEXT_MAX];
+    struct stk_error error = {0};
+
+    stk_key_format(a->port->identity.public_key, key);
+    if (status == SEAL_REFUSED)
+        stk_error_set(&error, STK_EPEER, "seal",
+                      "the peer refused this key: %s; it has to be on the peer's list of allowed "
+                      "keys",
+                      key);
+    else if (status == SEAL_BUSY)
+        stk_error_set(&error, STK_ELIMIT, "seal",
+                      "the peer has as many associations as it takes: try again later");
+    else
+        stk_error_set(&error, -EPROTO, "seal", "the peer answered in a way not known here (%u)",
+                      status);
+    seal_life_fail(a, &error);
+}
+
+static void take_session(struct seal_association *a, const struct stk_run *run,
+                         const struct seal_second *second)
+{
+    const struct seal_aead *aead = seal_aead_choose(second->cipher & a->port->offer);
+    struct seal_session *session;
+    const bool carried = a->attempt->carries;
+
+    if (!aead || aead->bit != second->cipher) {
+        refused(a, UNKNOWN_STATUS);
+        return;
+    }
+    if (seal_session_new(a, &a->attempt->noise, aead, a->attempt->local_index, second->index,
+                         &session)) {
+        fail_start(a, -ENOMEM);
+        return;
+    }
+    seal_attempt_free(a);
+    seal_session_switch(a, session);
+    a->port->stats.handshakes++;
+    a->received_us = seal_now(a->port);
+    a->confirm = true;
+    if (carried) {
+        stk_free(a->held);
+        a->held = NULL;
+    }
+    struct seal_path *path = seal_path_add(a, run->peer, run->local);
+    seal_path_heard(a, path, true);
+    if (a->state == SEAL_INITIATING)
+        seal_life_ready(a);
+    if (second->datagram_len)
+        seal_hand_up(a, run, second->datagram, second->datagram_len);
+    seal_send_held(a);
+    seal_life_soon(a);
+    seal_life_arm(a);
+}
+
+void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
+                        size_t len)
+{
+    const uint32_t index = stk_load_be32(packet + 4);
+    struct seal_association *a = seal_association_by_index(port, index);
+    const size_t sealed_len = len - SEAL_HANDSHAKE_HEADER - SEAL_MAC;
+    uint8_t *payload = packet + SEAL_HANDSHAKE_HEADER + SEAL_NOISE_KEY;
+    struct seal_second second;
+
+    if (!a || a->freed || !a->attempt || !a->attempt->made || a->attempt->local_index != index ||
+        !seal_mac1_verify(&port->macs, packet, packet + len - SEAL_MAC) ||
+        seal_noise_read_second(&a->attempt->noise, packet + SEAL_HANDSHAKE_HEADER, sealed_len,
+                               payload)) {
+        port->stats.forged++;
+        return;
+    }
+    if (seal_second_parse(&second, payload, sealed_len - SEAL_NOISE_SECOND_OVERHEAD))
+        refused(a, UNKNOWN_STATUS);
+    else if (second.status != SEAL_ACCEPTED)
+        refused(a, second.status);
+    else
+        take_session(a, run, &second);
+}
+
+void seal_take_cookie(struct seal_port *port, const uint8_t *packet)
+{
+    const uint32_t index = stk_load_be32(packet + 4);
+    struct seal_association *a = seal_association_by_index(port, index);
+    struct seal_attempt *t = a ? a->attempt : NULL;
+
+    if (!t || !t->made || t->local_index != index ||
+        seal_cookie_open(&a->peer_macs, t->packet + t->len - 2 * SEAL_MAC, packet, t->cookie)) {
+        port->stats.forged++;
+        return;
+    }
+    port->stats.cookies_received++;
+    t->cookie_born_us = seal_now(port);
+    if (t->has_cookie)
+        return; /* the timer sends again: a cookie a packet would be a loop */
+    t->has_cookie = true;
+    if (send_initiation(a))
+        fail_start(a, STK_EPEER);
+    else
+        seal_life_arm(a);
+}

@@ -1,0 +1,350 @@
+#include "seal_state.h"
+
+#include <sodium.h>
+#include <string.h>
+
+/* --- Answering ------------------------------------------------------------------------------- */
+
+void seal_answer_free(struct seal_association *a)
+{
+    if (!a->answer)
+        return;
+    sodium_memzero(a->answer, sizeof(*a->answer));
+    stk_free(a->answer);
+    a->answer = NULL;
+}
+
+/* Writes a whole response and leaves the noise ready to be split. 0 or -1. */
+static int make_response(struct seal_port *port, struct seal_noise *noise,
+                         const struct seal_mac_keys *peer_macs, uint32_t receiver,
+                         const struct seal_second *second, uint8_t *packet, size_t *packet_len)
+{
+    uint8_t payload[SEAL_SECOND_FIELDS + SEAL_FIRST_DATAGRAM_MAX], ephemeral[SEAL_NOISE_KEY];
+    const size_t len = seal_second_write(second, payload);
+
+    seal_handshake_header(packet, SEAL_RESPONSE, receiver);
+    stk_loop_random(stk_dgram_loop(&port->layer), ephemeral, sizeof(ephemeral));
+    const int code =
+        seal_noise_write_second(noise, ephemeral, payload, len, packet + SEAL_HANDSHAKE_HEADER);
+    sodium_memzero(ephemeral, sizeof(ephemeral));
+    sodium_memzero(payload, sizeof(payload));
+    if (code)
+        return code;
+    const size_t before_mac = SEAL_HANDSHAKE_HEADER + SEAL_NOISE_SECOND_OVERHEAD + len;
+    seal_mac1_write(peer_macs, packet, packet + before_mac);
+    *packet_len = before_mac + SEAL_MAC;
+    return 0;
+}
+
+/* Tells a peer why not; nothing of it is kept. */
+static void turn_away(struct seal_port *port, const struct stk_run *run, struct seal_noise *noise,
+                      uint32_t receiver, enum seal_status status)
+{
+    const struct seal_second second = {.status = (uint8_t)status};
+    uint8_t packet[SEAL_RESPONSE_MAX];
+    struct seal_mac_keys macs;
+    size_t len;
+
+    seal_mac_keys_of(&macs, noise->remote_static);
+    if (!make_response(port, noise, &macs, receiver, &second, packet, &len))
+        seal_send_copy(port, run->peer, run->local, packet, len);
+}
+
+static void fail_answer(struct seal_association *a)
+{
+    struct stk_error error = {0};
+
+    seal_answer_free(a);
+    if (a->state != SEAL_ANSWERING)
+        return;
+    stk_error_set(&error, -ENOMEM, "seal", "no memory for a session");
+    seal_life_fail(a, &error);
+}
+
+static bool fits_answer(const struct seal_association *a, size_t len)
+{
+    const size_t allowed = (size_t)SEAL_AMPLIFICATION * a->answer->initiation_len;
+
+    return len <= SEAL_FIRST_DATAGRAM_MAX && SEAL_RESPONSE_OVERHEAD + len <= allowed;
+}
+
+bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_t len)
+{
+    struct seal_answer *answer = a->answer;
+    struct seal_second second = {.status = SEAL_ACCEPTED, .cipher = (uint8_t)answer->aead->bit};
+    const bool takes = len > 0 && fits_answer(a, len);
+    struct seal_session *session;
+    size_t packet_len;
+
+    assert(!answer->sent);
+    if (takes) {
+        second.datagram = datagram;
+        second.datagram_len = (uint16_t)len;
+    }
+    seal_session_drop(a, a->next);
+    second.index = seal_index_new(a);
+    if (make_response(a->port, &answer->noise, &a->peer_macs, answer->remote_index, &second,
+                      answer->packet, &packet_len) ||
+        seal_session_new(a, &answer->noise, answer->aead, second.index, answer->remote_index,
+                         &session)) {
+        fail_answer(a);
+        return false;
+    }
+    a->next = session;
+    seal_noise_wipe(&answer->noise);
+    answer->len = (uint16_t)packet_len;
+    answer->sent = true;
+    struct seal_path *path = seal_path_find(a, &answer->peer);
+    if (path)
+        seal_send_packet(a, path, answer->packet, packet_len);
+    seal_life_arm(a);
+    return takes;
+}
+
+static bool refuse_load(struct seal_port *port, const struct stk_run *run, const uint8_t *packet,
+                        size_t len)
+{
+    struct stk_loop *loop = stk_dgram_loop(&port->layer);
+    uint8_t random[32], reply[SEAL_COOKIE_SIZE];
+    const uint64_t now_us = seal_now(port);
+
+    if (seal_cookie_jar_due(&port->jar, now_us)) {
+        stk_loop_random(loop, random, sizeof(random));
+        seal_cookie_jar_turn(&port->jar, now_us, random);
+    }
+    if (!seal_cookie_verify(&port->jar, run->peer, packet, len)) {
+        stk_loop_random(loop, random, SEAL_COOKIE_NONCE);
+        seal_cookie_reply(&port->jar, &port->macs, run->peer, packet, len, random, reply);
+        seal_send_copy(port, run->peer, run->local, reply, sizeof(reply));
+        port->stats.cookies_sent++;
+        return true;
+    }
+    if (!port->limiter) {
+        port->limiter = stk_alloc_zero(sizeof(*port->limiter));
+        if (!port->limiter)
+            return true;
+        port->limiter->seed = port->hash_seed;
+    }
+    if (seal_limiter_take(port->limiter, run->peer, now_us))
+        return false;
+    port->stats.limited++;
+    return true;
+}
+
+static bool is_allowed(const struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY])
+{
+    if (!port->allowed)
+        return true;
+    for (unsigned i = 0; i < port->allowed_count; i++)
+        if (!sodium_memcmp(port->allowed[i], remote_static, SEAL_NOISE_KEY))
+            return true;
+    return false;
+}
+
+/* Gives up our own initiation for the peer's; the association takes the peer's tag. */
+static void adopt_tag(struct seal_association *a, uint64_t tag)
+{
+    struct seal_port *port = a->port;
+
+    stk_list_remove(&a->bucket);
+    a->tag = tag;
+    stk_list_append(&port->buckets[seal_tag_hash(port, a->remote_static, tag) / 2 % SEAL_BUCKETS],
+                    &a->bucket);
+}
+
+/* What an initiation says and where it came from. */
+struct opened {
+    const struct stk_run *run;
+    const uint8_t *packet;
+    size_t len;
+    struct seal_noise noise;
+    struct seal_first first;
+    bool address_proven; /* by a cookie */
+    uint8_t payload[SEAL_INITIATION_MAX];
+};
+
+/* Where both sides initiate at once, the lower key's initiation is the one that counts. */
+static bool we_win(const struct seal_association *a, const struct opened *in)
+{
+    const int order = memcmp(a->port->local_static.public_key, a->remote_static, SEAL_NOISE_KEY);
+
+    if (order)
+        return order < 0;
+    /* One identity on both sides: the keys of the moment decide. */
+    return memcmp(a->attempt->noise.local_ephemeral.public_key, in->noise.remote_ephemeral,
+                  SEAL_NOISE_KEY) < 0;
+}
+
+static uint32_t sender_index(const struct opened *in) { return stk_load_be32(in->packet + 4); }
+
+static int open_initiation(struct seal_port *port, struct opened *in)
+{
+    const size_t sealed_len = in->len - SEAL_HANDSHAKE_HEADER - 2 * SEAL_MAC;
+    uint8_t agreed[64], as_static[SEAL_NOISE_KEY];
+    const size_t agreed_len = seal_prologue(agreed, in->packet);
+
+    seal_noise_init(&in->noise, false, &port->local_static, NULL, agreed, agreed_len);
+    if (seal_noise_read_first(&in->noise, in->packet + SEAL_HANDSHAKE_HEADER, sealed_len,
+                              in->payload))
+        return -1;
+    if (seal_first_parse(&in->first, in->payload, sealed_len - SEAL_NOISE_FIRST_OVERHEAD))
+        return -1;
+    if (crypto_sign_ed25519_pk_to_curve25519(as_static, in->first.key) ||
+        memcmp(as_static, in->noise.remote_static, SEAL_NOISE_KEY))
+        return -1;
+    return seal_aead_choose(in->first.ciphers & port->offer) ? 0 : -1;
+}
+
+/*
+ * Answered by the same packet, wherever the repeated one comes from: somebody may have copied it
+ * and been faster than the peer itself. But then hearing of the keys proves no single address.
+ */
+static void repeat_answer(struct seal_association *a, const struct opened *in)
+{
+    if (!a->answer->sent)
+        return;
+    struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);
+    a->answer->ambiguous |= !stk_addr_equal(&a->answer->peer, in->run->peer);
+    seal_path_received(path, in->len);
+    seal_send_packet(a, path, a->answer->packet, a->answer->len);
+}
+
+/* The association that this initiation is for; NULL if it must not be answered, or has been. */
+static struct seal_association *known_association(struct seal_association *a,
+                                                  const struct opened *in)
+{
+    if (a->freed || a->state == SEAL_CLOSING || a->state == SEAL_DEAD)
+        return NULL;
+    if (a->answer && !memcmp(a->answer->ephemeral, in->noise.remote_ephemeral, SEAL_NOISE_KEY)) {
+        repeat_answer(a, in);
+        return NULL;
+    }
+    if (in->first.timestamp <= a->received_timestamp) {
+        a->port->stats.replayed++;
+        return NULL;
+    }
+    if (a->attempt && we_win(a, in))
+        return NULL;
+    return a;
+}
+
+static struct seal_association *simultaneous_association(struct seal_association *a,
+                                                         const struct opened *in)
+{
+    if (a->attempt && we_win(a, in))
+        return NULL;
+    adopt_tag(a, in->first.tag);
+    return a;
+}
+
+static struct seal_association *new_association(struct seal_port *port, struct opened *in)
+{
+    const uint8_t *peer = in->noise.remote_static;
+    struct seal_association *a = NULL;
+
+    if (port->stamps &&
+        !seal_stamps_is_fresh(port->stamps, seal_tag_hash(port, peer, in->first.tag),
+                              in->first.timestamp)) {
+        port->stats.replayed++;
+        return NULL;
+    }
+    if (!is_allowed(port, peer)) {
+        port->stats.refused++;
+        turn_away(port, in->run, &in->noise, sender_index(in), SEAL_REFUSED);
+        return NULL;
+    }
+    const int code = seal_association_new(port, peer, in->first.tag, &a);
+    if (code == STK_ELIMIT) {
+        port->stats.limited++;
+        turn_away(port, in->run, &in->noise, sender_index(in), SEAL_BUSY);
+    }
+    if (code)
+        return NULL;
+    memcpy(a->peer_key, in->first.key, STK_KEY_BYTES);
+    a->active = (unsigned)(seal_path_add(a, in->run->peer, in->run->local) - a->paths);
+    return a;
+}
+
+static struct seal_association *association_for(struct seal_port *port, struct opened *in)
+{
+    const uint8_t *peer = in->noise.remote_static;
+    struct seal_association *a = seal_association_by_tag(port, peer, in->first.tag);
+
+    if (a)
+        return known_association(a, in);
+    a = port->has_peer ? seal_association_by_peer(port, peer, in->run->peer) : NULL;
+    if (a && (a->state == SEAL_NEW || a->state == SEAL_INITIATING))
+        return simultaneous_association(a, in);
+    return stk_dgram_is_listening(&port->layer) ? new_association(port, in) : NULL;
+}
+
+/* Keeps what the answer needs. The answer waits for a datagram of ours only where one came. */
+static void begin_answer(struct seal_association *a, struct opened *in)
+{
+    seal_answer_free(a);
+    a->answer = stk_alloc_zero(sizeof(*a->answer));
+    if (!a->answer) {
+        fail_answer(a);
+        return;
+    }
+    a->answer->noise = in->noise;
+    memcpy(a->answer->ephemeral, in->noise.remote_ephemeral, SEAL_NOISE_KEY);
+    a->answer->peer = *in->run->peer;
+    a->answer->remote_index = sender_index(in);
+    a->answer->initiation_len = (uint16_t)in->len;
+    a->answer->aead = seal_aead_choose(in->first.ciphers & a->port->offer);
+    if (a->held) {
+        struct seal_held *held = a->held;
+        a->held = NULL;
+        if (!seal_answer_send(a, held->data + SEAL_HEADER, held->len) && a->state != SEAL_DEAD)
+            a->held = held;
+        else
+            stk_free(held);
+    }
+    if (in->first.datagram_len)
+        seal_hand_up(a, in->run, in->first.datagram, in->first.datagram_len);
+    else if (a->answer && !a->answer->sent)
+        seal_answer_send(a, NULL, 0);
+    if (a->answer && !a->answer->sent)
+        seal_life_soon(a);
+}
+
+static void take_opened(struct seal_port *port, struct opened *in)
+{
+    struct seal_association *a = association_for(port, in);
+
+    if (!a)
+        return;
+    seal_attempt_free(a);
+    if (a->state == SEAL_NEW || a->state == SEAL_INITIATING) {
+        seal_association_enter(a, SEAL_ANSWERING);
+        a->made_us = seal_now(port);
+    }
+    a->received_timestamp = in->first.timestamp;
+    a->received_us = seal_now(port);
+    struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);
+    seal_path_received(path, in->len);
+    path->validated |= in->address_proven;
+    begin_answer(a, in);
+}
+
+void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
+                          size_t len)
+{
+    struct opened in = {.run = run, .packet = packet, .len = len};
+    const bool loaded = seal_meter_count(&port->meter, seal_now(port)) > port->load;
+
+    port->stats.initiations_received++;
+    if (!seal_mac1_verify(&port->macs, packet, packet + len - 2 * SEAL_MAC)) {
+        port->stats.forged++;
+        return;
+    }
+    if (loaded && refuse_load(port, run, packet, len))
+        return;
+    in.address_proven = loaded;
+    if (open_initiation(port, &in))
+        port->stats.forged++;
+    else
+        take_opened(port, &in);
+    sodium_memzero(&in, sizeof(in));
+}
