@@ -62,6 +62,16 @@ static void destroy(struct stk_layer *layer)
     stk_free(tls->why);
 }
 
+/* After an orderly goodbye nothing is left to reset, and a reset could still tear the alert out of
+ * the peer's hands. */
+static void abort_stream(struct stk_layer *layer)
+{
+    const struct tls_layer *tls = tls_of(layer);
+
+    if (!tls->peer_gone || !tls->alert_delivered)
+        stk_layer_abort_below(layer);
+}
+
 /* --- Reading ------------------------------------------------------------------------------------
  */
 
@@ -246,6 +256,7 @@ static const struct stk_stream_type tls_stream_type = {
     .send = send_plain,
     .on_below = on_below,
     .on_timer = on_timer,
+    .abort = abort_stream,
     .query = query,
     .destroy = destroy,
 };
