@@ -156,6 +156,31 @@ static void failing_reads_and_writes_end_it_with_words(void)
     }
 }
 
+static void any_allocation_may_fail_without_a_leak(void)
+{
+    const struct stk_protocol *const protocols[2] = {&talker_protocol, &talker_protocol};
+    void *const users[2] = {&left, &right};
+
+    for (long n = 1;; n++) {
+        struct stk_conn *conns[2];
+
+        fault_heap_install();
+        open_loop();
+        fault_heap_fail(n, FAULT_ONCE);
+        left.finish = right.finish = true;
+        if (stk_pipe_pair(loop, STK_PIPE_PIPES, protocols, users, conns, &error) == 0)
+            wait_both();
+        const bool failed = fault_heap_has_failed();
+        fault_heap_fail(0, FAULT_ONCE);
+        while (stk_loop_turn(loop, 0) > 0)
+            ;
+        stk_loop_free(loop);
+        CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+        if (!failed)
+            return;
+    }
+}
+
 /* --- Standard input and output
  * --------------------------------------------------------------------- */
 
@@ -471,6 +496,7 @@ static CU_TestInfo tests[] = {
      a_reader_that_is_gone_is_an_error_and_no_signal},
     {"interrupts and short calls change nothing", interrupts_and_short_calls_change_nothing},
     {"failing reads and writes end it with words", failing_reads_and_writes_end_it_with_words},
+    {"any allocation may fail without a leak", any_allocation_may_fail_without_a_leak},
     {"standard streams may be files", standard_streams_may_be_files},
     {"a full disk is an error and nothing is lost silently",
      a_full_disk_is_an_error_and_nothing_is_lost_silently},

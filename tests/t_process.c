@@ -2,6 +2,7 @@
  * Goal: a command is a stream with an exit status; it never leaks, lingers or gets more than its
  * three descriptors. Method: real shells that say what they see.
  */
+#include "fault.h"
 #include "harness.h"
 #include "recipe.h"
 #include "talker.h"
@@ -271,6 +272,41 @@ static void many_children_leave_no_descriptor_behind(void)
     close_loop();
 }
 
+static void any_allocation_may_fail_without_a_leak_or_a_zombie(void)
+{
+    for (long n = 1;; n++) {
+        fault_heap_install();
+        open_loop();
+        fault_heap_fail(n, FAULT_ONCE);
+        if (talker_connect(&talker, loop, "/process/cat", &error) == 0) {
+            talker.finish = true;
+            talker_wait_closed(&talker, loop);
+            CU_ASSERT_TRUE(talker.error.code == 0 || fault_heap_has_failed());
+        }
+        const bool failed = fault_heap_has_failed();
+        fault_heap_fail(0, FAULT_ONCE);
+        close_loop();
+        CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+        if (!failed)
+            return;
+    }
+}
+
+static void a_child_that_cannot_be_watched_does_not_stay(void)
+{
+    open_loop();
+    fault_sys_install();
+    fault_sys_fail(FAULT_PIDFD_OPEN, 1, EMFILE, FAULT_ONCE);
+    begin("cat", "");
+    talker.finish = true;
+    talker_wait_closed(&talker, loop);
+    CU_ASSERT_TRUE(fault_sys_has_failed(FAULT_PIDFD_OPEN));
+    /* Some other way to watch it will do as well. */
+    CU_ASSERT_TRUE(talker.error.code == 0 || talker.error.code == -EMFILE);
+    fault_sys_remove();
+    close_loop();
+}
+
 static CU_TestInfo tests[] = {
     {"bytes cross a child and come back", bytes_cross_a_child_and_come_back},
     {"half-close ends its input", half_close_ends_its_input},
@@ -289,6 +325,9 @@ static CU_TestInfo tests[] = {
     {"a command that does not exist is the shell's 127",
      a_command_that_does_not_exist_is_the_shells_127},
     {"many children leave no descriptor behind", many_children_leave_no_descriptor_behind},
+    {"any allocation may fail without a leak or a zombie",
+     any_allocation_may_fail_without_a_leak_or_a_zombie},
+    {"a child that cannot be watched does not stay", a_child_that_cannot_be_watched_does_not_stay},
     CU_TEST_INFO_NULL,
 };
 
