@@ -203,6 +203,20 @@ static void nobody_there_ends_in_a_useful_error(void)
     end();
 }
 
+static void what_the_network_says_is_told_with_the_time_out(void)
+{
+    begin(",handshake-timeout=2s", "");
+    struct stk_addr nowhere = world_addr(77, 7);
+    connect_to(&nowhere);
+    world_run(&world, SECOND);
+    world_seal(a)->layer.type->unreachable(&world_seal(a)->layer, &nowhere, ECONNREFUSED);
+    CU_ASSERT_EQUAL(a->failed, 0); /* anybody can say so */
+    world_run(&world, 2 * SECOND);
+    CU_ASSERT_EQUAL(a->error.code, -ETIMEDOUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(a->error.text, strerror(ECONNREFUSED)));
+    end();
+}
+
 static void the_wrong_key_of_the_listener_gets_silence(void)
 {
     char text[256];
@@ -469,11 +483,11 @@ static void whole_life(void)
     world_free(&world);
 }
 
-static void every_failing_allocation_is_survived(void)
+static void fail_each_allocation(enum fault_repeat repeat)
 {
     for (long n = 1; n < 400; n++) {
         fault_heap_install();
-        fault_heap_fail(n, FAULT_ONCE);
+        fault_heap_fail(n, repeat);
         whole_life();
         const bool failed = fault_heap_has_failed();
         CU_ASSERT_EQUAL(fault_heap_remove(), 0);
@@ -481,6 +495,12 @@ static void every_failing_allocation_is_survived(void)
             return;
     }
     CU_FAIL("the scenario never came to its end");
+}
+
+static void every_failing_allocation_is_survived(void) { fail_each_allocation(FAULT_ONCE); }
+static void memory_that_is_gone_for_good_is_survived(void)
+{
+    fail_each_allocation(FAULT_FROM_THEN_ON);
 }
 
 int main(void)
@@ -499,6 +519,8 @@ int main(void)
         {"lost handshake packets are sent again", lost_handshake_packets_are_sent_again},
         {"a lost response is repeated, not made anew", a_lost_response_is_repeated_not_made_anew},
         {"nobody there ends in a useful error", nobody_there_ends_in_a_useful_error},
+        {"what the network says is told with the time-out",
+         what_the_network_says_is_told_with_the_time_out},
         {"the wrong key of the listener gets silence", the_wrong_key_of_the_listener_gets_silence},
         {"a key that is not allowed is told so at once",
          a_key_that_is_not_allowed_is_told_so_at_once},
@@ -519,6 +541,7 @@ int main(void)
          an_initiator_that_falls_silent_is_forgotten},
         {"the table of associations is bounded", the_table_of_associations_is_bounded},
         {"every failing allocation is survived", every_failing_allocation_is_survived},
+        {"memory that is gone for good is survived", memory_that_is_gone_for_good_is_survived},
         CU_TEST_INFO_NULL,
     };
 

@@ -1,6 +1,7 @@
 #include "seal_state.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -146,10 +147,11 @@ static void give_up(struct seal_association *a)
     stk_addr_format(&seal_path_active(a)->peer, address);
     stk_key_format(a->peer_key, key);
     if (a->unreachable)
-        stk_error_set(&error, -ETIMEDOUT, "seal",
-                      "no answer from %s in %d s, and the host says that nothing listens there: is "
-                      "the address right, and does the peer run?",
-                      address, (int)seconds);
+        stk_error_set(
+            &error, -ETIMEDOUT, "seal",
+            "no answer from %s in %d s, and the network says \"%s\": is the address right, "
+            "and does the peer run?",
+            address, (int)seconds, strerror(abs(a->unreachable)));
     else
         stk_error_set(&error, -ETIMEDOUT, "seal",
                       "no answer from %s in %d s: does the peer run, does UDP get through, and is "
