@@ -260,7 +260,7 @@ struct stk_http_response {
 };
 
 /*
- * The value is a struct stk_http_response; whoever takes it frees it with stk_http_response_free().
+ * The value is a struct stk_http_response; who takes it frees it with stk_http_response_free().
  * All of `options` (may be NULL) is copied. NULL: no memory, or more than STK_HTTP_FIELDS_MAX
  * fields.
  */

@@ -69,6 +69,9 @@ int stk_http_respond(struct stk_http_exchange *x, int status, const struct stk_h
         return STK_ESHUTDOWN;
     if (is_taken(x))
         return -EALREADY;
+    /* Success before the body has come means that the body is wanted. */
+    if (!x->continued && status < 300)
+        http_send_continue(sc);
     choose_last(sc);
     struct http_text text = begin_head(sc, buffer, sizeof buffer, status);
     http_text_fields(&text, fields, field_count);

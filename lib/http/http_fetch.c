@@ -283,11 +283,8 @@ static struct fetch *new_fetch(struct stk_loop *loop, const char *address,
     f->loop = loop;
     stk_task_init(&f->task, loop, start);
     f->address = stk_strdup(address);
-    f->deferred = stk_deferred_new(loop, cancel, f);
-    if (f->address == NULL || f->deferred == NULL ||
-        copy_options(f, options ? options : &none) < 0) {
-        if (f->deferred != NULL)
-            stk_deferred_unref(f->deferred);
+    if (f->address == NULL || copy_options(f, options ? options : &none) < 0 ||
+        (f->deferred = stk_deferred_new(loop, cancel, f)) == NULL) {
         free_fetch(f);
         return NULL;
     }
