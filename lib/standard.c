@@ -2,6 +2,7 @@
 #include "http.h"
 #include "ptcp.h"
 #include "seal.h"
+#include "tls.h"
 #include "transports.h"
 #include "wrappers.h"
 
@@ -26,6 +27,7 @@ const struct stk_layer_type *const stk_standard_layers[] = {
     &stk_layer_chaos,
     &stk_layer_seal,
     &stk_layer_ptcp,
+    &stk_layer_tls,
     &stk_layer_http,
     NULL,
 };

@@ -116,9 +116,11 @@ static void closing_deadline(struct stk_conn *conn)
         stk_timer_in(&conn->deadline, conn->close_timeout_us);
         return;
     }
-    if (!conn->delivered)
+    /* All is delivered and only the peer's end is missing: leave without a reset. */
+    if (!conn->delivered) {
         conn_set_error(conn, -ETIMEDOUT, "conn", "the peer took nothing more while closing");
-    layer_abort(conn->top);
+        layer_abort(conn->top);
+    }
     conn_end(conn);
 }
 

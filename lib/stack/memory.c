@@ -181,14 +181,14 @@ static long memory_send(struct stk_layer *layer, const struct iovec *iov, int co
         return m->failure;
     if (m->finished)
         return STK_ESHUTDOWN;
-    if (peer == NULL)
-        return stk_layer_fail(layer, -EPIPE, "the other side is gone");
     all = iov_bytes(iov, count);
+    if (peer == NULL && all > 0)
+        return m->failure = stk_layer_fail(layer, -EPIPE, "the other side is gone");
     want = clip_iov(clipped, iov, count, m->chunk, &used);
     if (want > 0) {
         sent = stk_fifo_putv(&peer->incoming, clipped, used);
         if (sent < 0)
-            return stk_layer_fail(layer, (int)sent, "out of memory");
+            return m->failure = stk_layer_fail(layer, (int)sent, "out of memory");
     }
     if (sent > 0)
         stk_layer_raise(&peer->layer, STK_RX);
@@ -201,29 +201,31 @@ static long memory_send(struct stk_layer *layer, const struct iovec *iov, int co
     return sent == 0 && all > 0 ? STK_AGAIN : sent;
 }
 
-/* The other side learns that this one is gone: in order if both directions ended, else by a reset.
+/*
+ * This side is gone. After its end was sent the other one may go on reading and finish in order;
+ * what it still sends is an error. Before that, or when aborted, the other one sees a reset.
  */
-static void part(struct memory *m)
+static void part(struct memory *m, bool aborted)
 {
     struct memory *peer = m->peer;
 
     if (peer == NULL)
         return;
     m->peer = peer->peer = NULL;
-    if (m->finished && m->peer_finished)
+    if (!aborted && m->finished) {
+        stk_layer_raise(&peer->layer, STK_TX); /* whoever waits for room learns it now */
         return;
-    if (!m->finished || !peer->finished) {
-        peer->failure = -ECONNRESET;
-        stk_layer_fail(&peer->layer, -ECONNRESET,
-                       "the other side closed the connection without its end");
     }
+    peer->failure = -ECONNRESET;
+    stk_layer_fail(&peer->layer, -ECONNRESET,
+                   "the other side closed the connection without its end");
 }
 
 static void memory_abort(struct stk_layer *layer)
 {
     struct memory *m = memory_of(layer);
 
-    part(m);
+    part(m, true);
     if (m->failure == 0)
         m->failure = -ECONNABORTED;
     stk_fifo_free(&m->incoming);
@@ -242,7 +244,7 @@ static int memory_query(struct stk_layer *layer, int key, void *out, size_t len)
 
 static void memory_destroy(struct stk_layer *layer)
 {
-    part(memory_of(layer));
+    part(memory_of(layer), false);
     stk_fifo_free(&memory_of(layer)->incoming);
 }
 

@@ -129,12 +129,30 @@ static long read_some(struct stk_conn *conn, size_t budget)
     return top->type->peek != NULL ? read_slices(conn, top) : read_copies(conn, budget);
 }
 
+/* The protocol asked for the bytes that it had left: they come before anything else. */
+static bool wants_unused(const struct stk_conn *conn)
+{
+    return conn->again && stk_fifo_len(&conn->unused) > 0;
+}
+
+/* False if the connection ended. */
+static bool offer_again(struct stk_conn *conn, size_t *budget)
+{
+    while (wants_unused(conn) && wants_bytes(conn) && conn->state == CONN_OPEN && *budget > 0) {
+        conn->again = false;
+        if (!offer(conn, NULL, 0))
+            return false;
+        --*budget;
+    }
+    return true;
+}
+
 /* --- The end of reading
  * ---------------------------------------------------------------------------------- */
 
 static void tell_finished(struct stk_conn *conn)
 {
-    if (conn->finished_told || conn->state != CONN_OPEN)
+    if (conn->finished_told || conn->state != CONN_OPEN || wants_unused(conn))
         return;
     conn->finished_told = true;
     if (conn->protocol->finished != NULL)
@@ -160,11 +178,8 @@ void conn_read(struct stk_conn *conn)
 {
     size_t budget = STK_TURN_BYTES_MAX;
 
-    if (conn->again && wants_bytes(conn) && conn->state == CONN_OPEN) {
-        conn->again = false;
-        if (stk_fifo_len(&conn->unused) > 0 && !offer(conn, NULL, 0))
-            return;
-    }
+    if (!offer_again(conn, &budget))
+        return;
     while (conn->readable && wants_bytes(conn) && budget > 0) {
         const long got = read_some(conn, budget);
 
@@ -172,11 +187,15 @@ void conn_read(struct stk_conn *conn)
             return;
         if (got <= 0) {
             stopped(conn, got);
-            return;
+            break;
         }
         budget -= (size_t)got < budget ? (size_t)got : budget;
+        if (!offer_again(conn, &budget))
+            return;
     }
-    if (conn->readable && wants_bytes(conn))
+    if (conn->peer_finished && conn_is_live(conn) && !conn->paused)
+        tell_finished(conn);
+    if (wants_bytes(conn) && (conn->readable || wants_unused(conn)))
         conn_schedule(conn);
 }
 

@@ -1,0 +1,613 @@
+#include "contract.h"
+
+#include "fault.h"
+#include "harness.h"
+#include "oracle.h"
+
+#include <string.h>
+
+enum {
+    TURNS_MAX = 400000,
+    PATIENCE_US = 40 * 1000 * 1000, /* of the whole case; nothing that works takes so long */
+    VARIANTS = 4,
+};
+
+/* What a side shall do; the zero value is "read all, send nothing, finish at once". */
+struct plan {
+    uint64_t send;          /* bytes */
+    size_t piece;           /* bytes of one write; 0: as many as fit */
+    size_t take;            /* bytes that received() uses at a time; 0: all */
+    bool finish_after_peer; /* finishes only when the peer has */
+    bool never_finish;
+    bool pause_often;
+    const char *close_in; /* the callback in which it closes */
+    const char *abort_in; /* the callback in which it aborts */
+};
+
+struct side {
+    const char *name;
+    const struct plan *plan;
+    struct stk_conn *conn;
+    uint64_t seed, peer_seed;
+    uint64_t sent;
+    struct oracle_stream in;
+    int accepted, opened, finished, delivered, closed;
+    int callbacks_after_closed;
+    bool finish_called, wrong_write, early;
+    struct stk_error error;
+    uint64_t expected;
+};
+
+struct stage {
+    const struct contract_stack *stack;
+    int variant;
+    struct stk_loop *loop;
+    struct stk_listener *listener;
+    struct side a, b;
+    bool broken; /* setting up failed: only with injected faults */
+};
+
+static struct stage stage;
+
+/* --- The protocol
+ * ------------------------------------------------------------------------------------ */
+
+static struct side *side_of(struct stk_conn *conn) { return stk_conn_user(conn); }
+
+static void note(struct side *side)
+{
+    if (side->closed > 0)
+        side->callbacks_after_closed++;
+}
+
+static bool is(const char *wanted, const char *here)
+{
+    return wanted != NULL && strcmp(wanted, here) == 0;
+}
+
+/* True if the plan ends the connection in this callback. */
+static bool ends_in(struct side *side, const char *callback)
+{
+    if (is(side->plan->close_in, callback))
+        stk_conn_close(side->conn);
+    else if (is(side->plan->abort_in, callback))
+        stk_conn_abort(side->conn);
+    else
+        return false;
+    return true;
+}
+
+static void write_more(struct side *side)
+{
+    uint8_t bytes[16384];
+
+    while (side->sent < side->plan->send) {
+        size_t len = side->plan->piece > 0 ? side->plan->piece : sizeof bytes;
+
+        if (len > side->plan->send - side->sent)
+            len = (size_t)(side->plan->send - side->sent);
+        oracle_fill(side->seed, side->sent, bytes, len);
+        const long taken = stk_conn_write(side->conn, bytes, len);
+        if (taken > (long)len || taken == 0)
+            side->wrong_write = true;
+        if (taken <= 0)
+            return;
+        side->sent += (uint64_t)taken;
+    }
+    if (!side->finish_called && !side->plan->never_finish &&
+        (!side->plan->finish_after_peer || side->finished > 0)) {
+        side->finish_called = true;
+        stk_conn_finish(side->conn);
+        if (stk_conn_write(side->conn, "x", 1) >= 0) /* rule 4: nothing goes behind the end */
+            side->wrong_write = true;
+    }
+}
+
+static int on_accepted(struct stk_conn *conn)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    side->accepted++;
+    side->conn = conn;
+    return 0;
+}
+
+static void on_opened(struct stk_conn *conn)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    side->opened++;
+    side->conn = conn;
+    if (!ends_in(side, "opened"))
+        write_more(side);
+}
+
+static size_t on_received(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    struct side *side = side_of(conn);
+    const size_t use = side->plan->take > 0 && side->plan->take < len ? side->plan->take : len;
+
+    note(side);
+    if (side->opened != 1) /* rule 1 */
+        side->early = true;
+    oracle_take(&side->in, data, use);
+    if (ends_in(side, "received"))
+        return use;
+    if (use < len)
+        stk_conn_again(conn);
+    else if (side->plan->pause_often)
+        stk_conn_pause(conn);
+    return use;
+}
+
+static void on_finished(struct stk_conn *conn)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    side->finished++;
+    if (!ends_in(side, "finished"))
+        write_more(side);
+}
+
+static void on_writable(struct stk_conn *conn)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    if (!ends_in(side, "writable"))
+        write_more(side);
+}
+
+static void on_delivered(struct stk_conn *conn)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    side->delivered++;
+    ends_in(side, "delivered");
+}
+
+static void on_closed(struct stk_conn *conn, const struct stk_error *error)
+{
+    struct side *side = side_of(conn);
+
+    note(side);
+    side->closed++;
+    side->conn = NULL;
+    if (error != NULL)
+        side->error = *error;
+}
+
+static const struct stk_protocol protocol = {
+    .accepted = on_accepted,
+    .opened = on_opened,
+    .received = on_received,
+    .finished = on_finished,
+    .writable = on_writable,
+    .delivered = on_delivered,
+    .closed = on_closed,
+};
+
+/* --- The stage
+ * ------------------------------------------------------------------------------------------ */
+
+/* Where chaos stands: nowhere, on top, below the layers above the transport, both. */
+static const char chaos_mild[] = "/chaos,again=50,seed=7";
+static const char chaos_harsh[] = "/chaos,again=90,seed=11,chunk=700";
+
+static const char *variant_name(int variant)
+{
+    static const char *const names[VARIANTS] = {"plain", "chaos above", "chaos below",
+                                                "chaos both"};
+
+    return names[variant];
+}
+
+/* "…/tls…" gets chaos under tls; a bare transport gets both layers on top of one another. */
+static void recipe_of(const char *base, int variant, unsigned port, char *out, size_t size)
+{
+    char with_port[1024];
+    const char *tls = strstr(base, "/tls");
+    const size_t head = tls != NULL ? (size_t)(tls - base) : strlen(base);
+    const char *at = strstr(base, "%u");
+
+    if (at != NULL) {
+        snprintf(with_port, sizeof with_port, "%.*s%u%s", (int)(at - base), base, port, at + 2);
+        base = with_port;
+        tls = strstr(base, "/tls");
+        snprintf(out, size, "%.*s%s%s%s", tls != NULL ? (int)(tls - base) : (int)strlen(base), base,
+                 variant & 2 ? chaos_harsh : "", tls != NULL ? tls : "",
+                 variant & 1 ? chaos_mild : "");
+        return;
+    }
+    snprintf(out, size, "%.*s%s%s%s", (int)head, base, variant & 2 ? chaos_harsh : "",
+             tls != NULL ? tls : "", variant & 1 ? chaos_mild : "");
+}
+
+static void prepare_side(struct side *side, const char *name, const struct plan *plan,
+                         uint64_t seed, uint64_t peer_seed, uint64_t expected)
+{
+    memset(side, 0, sizeof *side);
+    side->name = name;
+    side->plan = plan;
+    side->seed = seed;
+    side->in.seed = peer_seed;
+    side->in.size = expected;
+}
+
+static int set_up_listener(struct stk_error *error)
+{
+    const struct contract_stack *s = stage.stack;
+    struct stk_addr addr = {0};
+    char recipe[1024];
+    int status;
+
+    recipe_of(s->listen, stage.variant, 0, recipe, sizeof recipe);
+    if ((status = stk_listen(stage.loop, recipe, &protocol, &stage.b, &stage.listener, error)) < 0)
+        return status;
+    stk_listener_addr(stage.listener, &addr);
+    recipe_of(s->connect, stage.variant, stk_addr_port(&addr), recipe, sizeof recipe);
+    return stk_connect(stage.loop, recipe, &protocol, &stage.a, &stage.a.conn, error);
+}
+
+static int set_up(struct stk_error *error)
+{
+    const struct contract_stack *s = stage.stack;
+    char recipe[1024];
+    int status = stk_loop_new(NULL, &stage.loop);
+
+    if (status < 0)
+        return status;
+    if (s->prepare != NULL)
+        s->prepare(stage.loop);
+    if (s->pair != NULL)
+        return s->pair(stage.loop, &protocol, &stage.a, &stage.b, &stage.a.conn, &stage.b.conn,
+                       error);
+    if (!s->echo)
+        return set_up_listener(error);
+    recipe_of(s->connect, stage.variant, 0, recipe, sizeof recipe);
+    return stk_connect(stage.loop, recipe, &protocol, &stage.a, &stage.a.conn, error);
+}
+
+static void begin(const struct plan *a, const struct plan *b)
+{
+    struct stk_error error = {0};
+
+    stage.loop = NULL;
+    stage.listener = NULL;
+    stage.broken = false;
+    prepare_side(&stage.a, "a", a, 1, stage.stack->echo ? 1 : 2,
+                 stage.stack->echo ? a->send : b->send);
+    prepare_side(&stage.b, "b", b, 2, 1, a->send);
+    if (set_up(&error) < 0) {
+        stage.broken = true;
+        if (!fault_heap_has_failed())
+            printf("\n    %s: %s\n", error.layer, error.text);
+    }
+}
+
+static bool all_closed(void)
+{
+    const bool b_done = stage.stack->echo || stage.b.closed > 0 ||
+                        (stage.b.accepted == 0 && stage.b.opened == 0 && stage.a.closed > 0);
+
+    return stage.a.closed > 0 && b_done;
+}
+
+static void wake_paused(struct side *side)
+{
+    if (side->conn != NULL && side->plan->pause_often)
+        stk_conn_resume(side->conn);
+}
+
+/* Turns until both sides are closed, at most `turns` times; true if they are. */
+static bool run(int turns)
+{
+    const uint64_t end_us = stk_loop_update_now_us(stage.loop) + PATIENCE_US;
+
+    for (int i = 0; i < turns && !all_closed(); i++) {
+        wake_paused(&stage.a);
+        wake_paused(&stage.b);
+        stk_loop_turn(stage.loop,
+                      stage.a.plan->pause_often || stage.b.plan->pause_often ? 1000 : 20000);
+        if (stk_loop_update_now_us(stage.loop) > end_us)
+            break;
+    }
+    return all_closed();
+}
+
+static void abort_side(struct side *side)
+{
+    if (side->conn != NULL)
+        stk_conn_abort(side->conn);
+}
+
+static void end(void)
+{
+    if (stage.loop == NULL)
+        return;
+    abort_side(&stage.a);
+    abort_side(&stage.b);
+    if (stage.listener != NULL)
+        stk_listener_close(stage.listener);
+    for (int i = 0; i < 20; i++)
+        stk_loop_turn(stage.loop, 0);
+    stk_loop_free(stage.loop);
+    CU_ASSERT_EQUAL(stage.a.callbacks_after_closed + stage.b.callbacks_after_closed, 0);
+    CU_ASSERT_FALSE(stage.a.wrong_write || stage.b.wrong_write);
+    CU_ASSERT_FALSE(stage.a.in.wrong || stage.b.in.wrong);
+    CU_ASSERT_FALSE(stage.a.early || stage.b.early);
+    CU_ASSERT_TRUE(stage.a.opened <= 1 && stage.b.opened <= 1);
+    CU_ASSERT_TRUE(stage.a.finished <= 1 && stage.b.finished <= 1);
+    CU_ASSERT_TRUE(stage.a.delivered <= 1 && stage.b.delivered <= 1);
+    if (!stage.broken) {
+        CU_ASSERT_EQUAL(stage.a.closed, 1); /* rule 6 */
+        CU_ASSERT_TRUE(stage.b.closed == 1 || (stage.b.accepted == 0 && stage.b.opened == 0));
+    }
+}
+
+static void complain(const struct side *side)
+{
+    printf("\n    side %s: opened %d finished %d delivered %d closed %d, sent %llu, received %llu "
+           "of %llu%s%s%s\n",
+           side->name, side->opened, side->finished, side->delivered, side->closed,
+           (unsigned long long)side->sent, (unsigned long long)side->in.position,
+           (unsigned long long)side->in.size, side->error.code != 0 ? ", error " : "",
+           side->error.layer, side->error.text);
+}
+
+static void expect_order(const struct side *side)
+{
+    const bool fine = oracle_is_complete(&side->in) && side->error.code == 0 && side->finished == 1;
+
+    if (!fine)
+        complain(side);
+    CU_ASSERT_TRUE(fine);
+}
+
+/* Both sides got all bytes and closed without an error. */
+static void finish_in_order(void)
+{
+    CU_ASSERT_FALSE_FATAL(stage.broken);
+    CU_ASSERT_TRUE(run(TURNS_MAX));
+    expect_order(&stage.a);
+    if (!stage.stack->echo)
+        expect_order(&stage.b);
+    end();
+}
+
+/* --- Cases
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t scaled(uint64_t bytes)
+{
+    return stage.stack->small ? bytes / 256 + 1 : stage.stack->slow ? bytes / 4 + 1 : bytes;
+}
+
+static void bytes_go_both_ways_exactly(void)
+{
+    const struct plan a = {.send = scaled(700001)}, b = {.send = scaled(300007)};
+
+    begin(&a, &b);
+    finish_in_order();
+}
+
+static void nothing_at_all_closes_in_order(void)
+{
+    const struct plan none = {0};
+
+    begin(&none, &none);
+    finish_in_order();
+}
+
+static void one_byte_at_a_time_arrives(void)
+{
+    const struct plan a = {.send = 1501, .piece = 1, .take = 1},
+                      b = {.send = 701, .piece = 1, .take = 1};
+
+    begin(&a, &b);
+    finish_in_order();
+}
+
+static void megabytes_arrive_at_a_reader_that_pauses(void)
+{
+    const struct plan a = {.send = scaled(3000000)}, b = {.send = 1000, .pause_often = true};
+
+    begin(&a, &b);
+    finish_in_order();
+}
+
+static void the_connecting_side_may_finish_first(void)
+{
+    const struct plan a = {.send = 10}, b = {.send = scaled(200000), .finish_after_peer = true};
+
+    begin(&a, &b);
+    finish_in_order();
+}
+
+static void the_listening_side_may_finish_first(void)
+{
+    const struct plan a = {.send = scaled(200000), .finish_after_peer = true}, b = {.send = 10};
+
+    if (stage.stack->echo)
+        return;
+    begin(&a, &b);
+    finish_in_order();
+}
+
+static void close_delivers_what_was_written(void)
+{
+    const struct plan a = {.send = scaled(150000), .never_finish = true},
+                      b = {.finish_after_peer = true};
+
+    if (stage.stack->echo)
+        return;
+    begin(&a, &b);
+    for (int i = 0; i < TURNS_MAX && stage.a.sent < a.send; i++)
+        stk_loop_turn(stage.loop, 20000);
+    CU_ASSERT_EQUAL_FATAL(stage.a.sent, a.send);
+    stk_conn_close(stage.a.conn);
+    CU_ASSERT_TRUE(run(TURNS_MAX));
+    expect_order(&stage.b);
+    CU_ASSERT_EQUAL(stage.a.error.code, 0);
+    end();
+}
+
+static void an_abort_at_any_turn_ends_both_sides(void)
+{
+    const struct plan a = {.send = scaled(100000)}, b = {.send = scaled(100000)};
+    const int step = stage.stack->slow ? 7 : 1;
+
+    for (int turn = 0; turn < 40; turn += step) {
+        begin(&a, &b);
+        CU_ASSERT_FALSE_FATAL(stage.broken);
+        for (int i = 0; i < turn; i++)
+            stk_loop_turn(stage.loop, 1000);
+        abort_side(turn % 2 == 0 || stage.b.conn == NULL ? &stage.a : &stage.b);
+        if (!run(TURNS_MAX)) {
+            printf("\n    aborted after turn %d\n", turn);
+            complain(&stage.a);
+            complain(&stage.b);
+            CU_FAIL("a side does not close after an abort");
+        }
+        end();
+    }
+}
+
+static void closing_from_any_callback_closes_once(void)
+{
+    static const char *const callbacks[] = {"opened", "received", "finished", "writable",
+                                            "delivered"};
+
+    for (size_t i = 0; i < sizeof callbacks / sizeof *callbacks; i++)
+        for (int how = 0; how < 2; how++) {
+            const struct plan ends = {
+                .send = scaled(400000),
+                .close_in = how == 0 ? callbacks[i] : NULL,
+                .abort_in = how == 1 ? callbacks[i] : NULL,
+            };
+            const struct plan other = {.send = scaled(400000)};
+
+            begin(&ends, &other);
+            CU_ASSERT_FALSE_FATAL(stage.broken);
+            if (!run(TURNS_MAX)) {
+                printf("\n    %s in %s\n", how == 0 ? "close" : "abort", callbacks[i]);
+                complain(&stage.a);
+                complain(&stage.b);
+                CU_FAIL("a side does not close");
+            }
+            end();
+        }
+}
+
+static void a_recipe_comes_back_from_a_connection(void)
+{
+    const struct plan a = {.send = 1, .never_finish = true}, b = {.never_finish = true};
+    char text[512];
+    struct stk_addr addr;
+
+    begin(&a, &b);
+    CU_ASSERT_FALSE_FATAL(stage.broken);
+    for (int i = 0; i < TURNS_MAX && stage.a.opened == 0; i++)
+        stk_loop_turn(stage.loop, 20000);
+    CU_ASSERT_EQUAL_FATAL(stage.a.opened, 1);
+    CU_ASSERT_EQUAL(stk_conn_describe(stage.a.conn, text, sizeof text)[0], '/');
+    const int status = stk_conn_query(stage.a.conn, STK_QUERY_PEER_ADDR, &addr, sizeof addr);
+    CU_ASSERT_TRUE(status == 0 || status == -ENOENT);
+    CU_ASSERT_EQUAL(stk_conn_query(stage.a.conn, STK_QUERY_USER + 99, text, sizeof text), -ENOENT);
+    end();
+}
+
+/* A scenario under a heap whose n-th allocation fails, for all n until none does. */
+static void every_allocation_may_fail(void)
+{
+    const struct plan a = {.send = stage.stack->small ? 20 : 2000}, b = a;
+    const long step = stage.stack->slow ? 5 : 1;
+
+    for (long n = 1; n < 4000; n += step) {
+        fault_heap_fail(n, n % 2 ? FAULT_ONCE : FAULT_FROM_THEN_ON);
+        begin(&a, &b);
+        if (!stage.broken) {
+            /* A peer that lost its memory may leave without a word: then this side is ended here.
+             */
+            for (int i = 0; i < 300 && !all_closed(); i++)
+                stk_loop_turn(stage.loop, stage.stack->slow ? 1000 : 0);
+        }
+        const bool failed = fault_heap_has_failed();
+        if (!failed && !all_closed())
+            run(TURNS_MAX);
+        fault_heap_fail(0, FAULT_ONCE);
+        end();
+        if (!failed)
+            return;
+    }
+    CU_FAIL("the scenario allocates without end");
+}
+
+/* --- Running
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+    bool plain_only;
+} cases[] = {
+    {"bytes go both ways exactly", bytes_go_both_ways_exactly, false},
+    {"nothing at all closes in order", nothing_at_all_closes_in_order, false},
+    {"one byte at a time arrives", one_byte_at_a_time_arrives, false},
+    {"megabytes arrive at a reader that pauses", megabytes_arrive_at_a_reader_that_pauses, true},
+    {"the connecting side may finish first", the_connecting_side_may_finish_first, false},
+    {"the listening side may finish first", the_listening_side_may_finish_first, false},
+    {"close delivers what was written", close_delivers_what_was_written, false},
+    {"an abort at any turn ends both sides", an_abort_at_any_turn_ends_both_sides, false},
+    {"closing from any callback closes once", closing_from_any_callback_closes_once, false},
+    {"a recipe comes back from a connection", a_recipe_comes_back_from_a_connection, false},
+    {"every allocation may fail", every_allocation_may_fail, true},
+};
+
+enum { CASES = sizeof cases / sizeof *cases, STACKS_MAX = 16 };
+
+static const struct contract_stack *all_stacks;
+static int current; /* index over stacks, variants and cases */
+
+/* CUnit calls without an argument: which case it is follows from the order. */
+static void run_current(void)
+{
+    const int index = current++;
+    const int which = index % CASES;
+
+    stage = (struct stage){
+        .stack = &all_stacks[index / CASES / VARIANTS],
+        .variant = index / CASES % VARIANTS,
+    };
+    if (cases[which].plain_only && stage.variant != 0)
+        return;
+    if (stage.stack->pair != NULL && stage.variant != 0)
+        return;
+    fault_heap_install();
+    cases[which].fn();
+    CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+}
+
+int contract_run(const char *title, const struct contract_stack *stacks)
+{
+    static CU_TestInfo tests[STACKS_MAX * VARIANTS * CASES + 1];
+    static char names[STACKS_MAX * VARIANTS * CASES][128];
+    int count = 0;
+
+    all_stacks = stacks;
+    for (int s = 0; stacks[s].name != NULL && s < STACKS_MAX; s++)
+        for (int v = 0; v < VARIANTS; v++)
+            for (int c = 0; c < CASES; c++) {
+                snprintf(names[count], sizeof names[count], "%s, %s: %s", stacks[s].name,
+                         variant_name(v), cases[c].name);
+                tests[count] = (CU_TestInfo){names[count], run_current};
+                count++;
+            }
+    return stk_test_run(title, tests, STK_TEST_LIMIT_S);
+}
