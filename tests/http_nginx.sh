@@ -36,7 +36,10 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 
 # nginx takes no port from the kernel: free ones are tried until a set of them works.
 configure() { # PORT
+    local user=
+    [ "$(id -u)" = 0 ] && user='user root;' # else its workers can't read our directory
     cat >nginx.conf <<END
+$user
 worker_processes 1;
 pid $dir/nginx.pid;
 error_log $dir/error.log;
