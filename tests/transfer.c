@@ -101,8 +101,8 @@ static size_t on_received(struct stk_conn *conn, const uint8_t *data, size_t len
     struct transfer_side *side = stk_conn_user(conn);
     size_t used = len;
 
-    if (side->leave_part > 0 && len > side->leave_part &&
-        len - side->leave_part + side->in.position < side->in.size)
+    /* What stays behind comes again with what follows, so something has to follow. */
+    if (side->leave_part > 0 && len > side->leave_part && side->in.position + len < side->in.size)
         used = len - side->leave_part;
     if (side->in.position == 0)
         side->first_byte_us = now_us(side);
@@ -170,17 +170,32 @@ static void begin(struct transfer_side *side, struct stk_conn *conn)
         stk_conn_set_connect_timeout(conn, side->transfer->connect_within_us);
 }
 
-/* A second connection would be one that the client never made: a bug that the caller looks for. */
+static void begin_again(struct transfer_side *side)
+{
+    side->in.position = side->written = side->read_since_pause = 0;
+    side->opened = side->got_end = side->finishing = side->closed = false;
+    side->error.code = 0;
+}
+
+/*
+ * A handshake that a blackout interrupts may be given up by the server and done again later. Any
+ * other second connection is one that the client never made, which the caller looks for.
+ */
 static int on_accepted(struct stk_conn *conn)
 {
     struct transfer *transfer = stk_conn_user(conn);
+    struct transfer_side *server = &transfer->server;
 
     if (transfer->accepted++ > 0) {
-        stk_conn_set_protocol(conn, &nothing, NULL);
-        return -ECONNREFUSED;
+        if (transfer->client.opened || !server->closed) {
+            stk_conn_set_protocol(conn, &nothing, NULL);
+            return -ECONNREFUSED;
+        }
+        transfer->given_up++;
+        begin_again(server);
     }
-    begin(&transfer->server, conn);
-    SAY(&transfer->server, "server accepts");
+    begin(server, conn);
+    SAY(server, "server accepts");
     return 0;
 }
 
@@ -223,5 +238,6 @@ static bool is_done(const struct transfer_side *side)
 
 bool transfer_is_complete(const struct transfer *transfer)
 {
-    return is_done(&transfer->client) && is_done(&transfer->server) && transfer->accepted == 1;
+    return is_done(&transfer->client) && is_done(&transfer->server) &&
+           transfer->accepted == 1 + transfer->given_up;
 }

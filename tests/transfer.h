@@ -42,8 +42,8 @@ struct transfer {
     struct stk_listener *listener;
     struct transfer_side client, server;
     uint64_t connect_within_us; /* 0: the library's */
-    int accepted;
-    bool verbose; /* puts what happens into the trace */
+    int accepted, given_up;     /* connections; those given up while the client was still opening */
+    bool verbose;               /* puts what happens into the trace */
 };
 
 /* 0 or the error of stk_listen or stk_connect. The transfer is zeroed but for what shall be done.
