@@ -390,7 +390,7 @@ static int pass_line(struct http_reader *r, const uint8_t *data, size_t len, siz
 static enum http_event read_line(struct http_reader *r, const uint8_t *data, size_t len,
                                  size_t *used)
 {
-    size_t passed;
+    size_t passed = 0;
 
     if (pass_line(r, data, len, &passed) < 0)
         return HTTP_EVENT_ERROR;
