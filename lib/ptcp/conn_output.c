@@ -8,7 +8,6 @@
 enum {
     SKIP_MIN = 128, /* packets between two numbers that are left out */
     SKIP_SPREAD = 1024,
-    SMALL_PACKET = 64, /* room that control frames need at most, beside an ACK */
 };
 
 /* One packet in the making. */
@@ -401,7 +400,7 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
 
     assert(capacity >= conn->path->mtu.current);
     describe(conn, run, buffer + head);
-    if (conn->state == PTCP_STATE_CLOSED || !ptcp_path_allows(conn->path, conn->path->mtu.current))
+    if (conn->state == PTCP_STATE_CLOSED || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
         return 0;
     if (handshake_is_due(conn, now_us))
         return single(run,

@@ -41,13 +41,21 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
     return min_u64(due_us, conn->blocked_us);
 }
 
+/* While the peer's address allows no packet, a probe would have to wait anyway. */
+static uint64_t recovery_due_us(const struct ptcp_conn *conn)
+{
+    if (!ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+        return UINT64_MAX;
+    return ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn));
+}
+
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 {
     uint64_t due_us;
 
     if (conn->state == PTCP_STATE_CLOSED)
         return UINT64_MAX;
-    due_us = ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn));
+    due_us = recovery_due_us(conn);
     if (is_opening(conn))
         due_us = min_u64(due_us, conn->opened_us + conn->connect_timeout_us);
     else
@@ -103,7 +111,7 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         conn->blocked_us = UINT64_MAX;
         conn->flow.blocked_at = UINT64_MAX;
     }
-    if (ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn)) <= now_us)
+    if (recovery_due_us(conn) <= now_us)
         ptcp_recovery_timeout(&conn->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

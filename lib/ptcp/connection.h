@@ -22,6 +22,8 @@
 
 struct ptcp_endpoint;
 
+enum { PTCP_HANDSHAKE_MAX_BYTES = 100 }; /* of a SYN_ACK, as a datagram */
+
 /* The same meaning as in layer.h. */
 enum ptcp_event {
     PTCP_READY = 1,

@@ -416,12 +416,15 @@ static struct ptcp_conn *find_crossing(struct ptcp_endpoint *endpoint,
     return found;
 }
 
+/*
+ * Its address needs no proof: we went there by our own wish, and until it has used our id only
+ * handshake packets go there, one for each of its own.
+ */
 static void cross(struct ptcp_conn *conn, const struct arrival *arrival,
                   const struct ptcp_params *params)
 {
     if (conn->state == PTCP_STATE_SYN_SENT) {
         conn->peer_id = arrival->header.source;
-        conn->path->validated = !is_plain(arrival);
         ptcp_conn_take_params(conn, params);
         ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
     }

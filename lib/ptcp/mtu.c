@@ -7,8 +7,11 @@
 static const uint16_t sizes[] = {PTCP_MTU_MIN, PTCP_MTU_BASE, 1320, 1392,  1452,  1472,
                                  4052,         8952,          8972, 16384, 32768, 65507};
 
+/* What has passed before is tried first: heavy loss looks like a black hole, and ends. */
 static uint16_t next_size(const struct ptcp_mtu *mtu)
 {
+    if (mtu->proven > mtu->current)
+        return mtu->proven < mtu->max ? mtu->proven : mtu->max;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         if (sizes[i] > mtu->current)
             return sizes[i] < mtu->max ? sizes[i] : mtu->max;
@@ -52,7 +55,10 @@ void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
     if (++mtu->tries < PTCP_MTU_TRIES)
         return;
     mtu->tries = 0;
-    mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
+    if (mtu->proven > mtu->current)
+        mtu->proven = mtu->current; /* it did pass, but does so no more */
+    else
+        mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
 }
 
 bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe)
@@ -74,7 +80,6 @@ bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us)
     if (mtu->fixed || count < PTCP_MTU_BLACK_HOLE_TIMEOUTS || mtu->current <= PTCP_MTU_MIN)
         return false;
     mtu->current = PTCP_MTU_MIN;
-    mtu->proven = 0;
     mtu->tries = 0;
     mtu->outstanding = false;
     mtu->search_us = now_us;
