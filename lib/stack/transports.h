@@ -1,4 +1,5 @@
-/* The transports of this room, for the library's list of layers. */
+/* The transports of this room: the records behind their names in recipes. docs/transports.md
+ * describes them. */
 #ifndef STK_STACK_TRANSPORTS_H
 #define STK_STACK_TRANSPORTS_H
 
