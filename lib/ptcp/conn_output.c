@@ -340,10 +340,13 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
 
 static void describe(struct ptcp_conn *conn, struct stk_run *run, uint8_t *data)
 {
+    /* A sealed association knows where its peer is now; only plain packets say where to. */
+    const bool plain = ptcp_conn_is_plain(conn);
+
     *run = (struct stk_run){.data = data,
                             .association = conn->association,
-                            .peer = conn->peer.len ? &conn->peer : NULL,
-                            .local = conn->local.len ? &conn->local : NULL};
+                            .peer = plain && conn->peer.len ? &conn->peer : NULL,
+                            .local = plain && conn->local.len ? &conn->local : NULL};
 }
 
 static int single(struct stk_run *run, size_t size)

@@ -648,11 +648,12 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
     *reply = endpoint->replies[endpoint->reply_first];
     endpoint->reply_first = (endpoint->reply_first + 1) % PTCP_REPLIES_MAX;
     endpoint->reply_count--;
+    const bool plain = reply->association == 0;
     *run = (struct stk_run){.data = buffer + endpoint->options.head,
                             .count = 1,
                             .association = reply->association,
-                            .peer = reply->peer.len ? &reply->peer : NULL,
-                            .local = reply->local.len ? &reply->local : NULL};
+                            .peer = plain && reply->peer.len ? &reply->peer : NULL,
+                            .local = plain && reply->local.len ? &reply->local : NULL};
     run->size = run->last_size = (uint16_t)write_reply(endpoint, now_us, reply, run->data);
     run->stride = (uint32_t)run->size + endpoint->options.head + endpoint->options.tail;
 }
