@@ -412,9 +412,10 @@ static void the_window_grows_with_the_reader_and_stays_bounded(void)
     set_up(1, false);
     pair.net.delay_us = 50000;
     connect_both();
-    for (int i = 0; i < 40000 && pair_step(&pair, pair.now_us + 5000000); i++) {
+    for (int i = 0; i < 4000; i++) {
         fill(a);
         drain(b);
+        pair_step(&pair, pair.now_us + 1000000);
     }
     CU_ASSERT_TRUE(b->flow.window > STK_PTCP_RECEIVE_WINDOW_INIT);
     CU_ASSERT_TRUE(b->flow.window <= STK_PTCP_RECEIVE_WINDOW_MAX);
