@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LAST_WORDS_US = 2000000 };
-
 /* --- Stopping ----------------------------------------------------------------------------------
  */
 
@@ -75,7 +73,7 @@ int app_run(struct app *app)
     stk_signal_stop(&app->interrupt);
     stk_signal_stop(&app->terminate);
     if (!app->stopping)
-        stk_loop_drain(app->loop, LAST_WORDS_US);
+        stk_loop_drain(app->loop, app->last_words_us);
     talk_progress_clear();
     if (status < 0) {
         talk_error("the event loop failed: %s", stk_strerror(status));

@@ -30,6 +30,7 @@ struct app {
     struct stk_node transfers; /* running ones */
     unsigned transfer_count;
     struct stk_signal interrupt, terminate;
+    uint64_t last_words_us; /* how long a peer may still need to hear that it was heard */
     int exit_code;
     bool stopping;
     void (*stop)(struct app *app); /* a command's own part of stopping; may be NULL */

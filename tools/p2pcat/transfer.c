@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TICK_US = 250000 };
+enum { TICK_US = 250000, LAST_WORDS_MAX_US = 2000000 };
 
 /* --- Progress
  * -------------------------------------------------------------------------------------- */
@@ -184,6 +184,20 @@ static void tell_error(struct transfer *t)
     app_fail(t->app, app_code_of(error, side->opened, side->local));
 }
 
+/*
+ * If the last acknowledgement is lost, the peer repeats its end after a probe time-out (RFC 9002
+ * section 6.2.1): three of them are waited for.
+ */
+static uint64_t last_words_us(const struct join *join)
+{
+    const struct stk_stats *s = &join->stats;
+    const uint64_t wait_us = 3 * (s->rtt_us + 4 * s->rtt_variance_us + 25000);
+
+    if (!join->has_stats)
+        return 0;
+    return wait_us < LAST_WORDS_MAX_US ? wait_us : LAST_WORDS_MAX_US;
+}
+
 static void on_done(struct join *join)
 {
     struct transfer *t = join->user;
@@ -193,6 +207,7 @@ static void on_done(struct join *join)
 
     stk_timer_stop(&t->tick);
     talk_progress_clear();
+    app->last_words_us = last_words_us(join);
     tell_error(t);
     if (t->opened_us > 0 && app->options.json)
         show_stats_json(t, seconds);
