@@ -1,0 +1,51 @@
+/* Packets as they come from the network: read, and what was read is written and read again. */
+#include "packet.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void rewrite_ack(const struct ptcp_ack *ack)
+{
+    uint8_t bytes[2048];
+    struct stk_writer writer = stk_writer_of(bytes, sizeof(bytes));
+    struct ptcp_ranges set;
+    struct ptcp_frame frame;
+    struct ptcp_ack again;
+
+    ptcp_ranges_init(&set, PTCP_ACK_RANGES_MAX);
+    for (uint32_t i = 0; i < ack->count; i++) {
+        assert(ack->range[i].first < ack->range[i].end);
+        assert(i == 0 || ack->range[i].end < ack->range[i - 1].first);
+        if (ptcp_ranges_add(&set, ack->range[i].first, ack->range[i].end) < 0)
+            abort();
+    }
+    if (!ptcp_ack_write(&writer, &set, ack->delay_us, ack->has_ecn ? ack->ecn : NULL))
+        abort();
+    struct stk_reader reader = stk_reader_of(bytes, (size_t)(writer.at - bytes));
+    if (ptcp_frame_read(&reader, &frame, &again) != 1 || again.count != ack->count)
+        abort();
+    for (uint32_t i = 0; i < ack->count; i++)
+        assert(again.range[i].first == ack->range[i].first &&
+               again.range[i].end == ack->range[i].end);
+    ptcp_ranges_free(&set);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct stk_reader reader = stk_reader_of(data, size);
+    struct ptcp_header header;
+    struct ptcp_frame frame;
+    struct ptcp_ack ack;
+
+    if (ptcp_header_read(&reader, &header) < 0)
+        return 0;
+    while (ptcp_frame_read(&reader, &frame, &ack) > 0) {
+        if (frame.type == PTCP_FRAME_ACK || frame.type == PTCP_FRAME_ACK_ECN)
+            rewrite_ack(&ack);
+        if (frame.len > 0)
+            assert(frame.data >= data && frame.data + frame.len <= data + size);
+    }
+    return 0;
+}
