@@ -266,10 +266,23 @@ static int build_network(struct run *run)
     return 0;
 }
 
+static void make_certificates(void)
+{
+    static bool made;
+
+    if (made)
+        return;
+    made = true;
+    certs_make(&(struct cert){.file = "ca", .cn = "Scenario CA", .is_ca = true});
+    certs_make(&(struct cert){
+        .file = "server", .cn = "server", .san = "DNS:server.example", .issuer = "ca"});
+}
+
 static void write_tls(bool listening, char *text, size_t size)
 {
     char path[512];
 
+    make_certificates();
     if (listening)
         snprintf(text, size, "/tls,cert=%s",
                  stk_percent_encode(certs_path("server.pem"), path, sizeof path));
@@ -289,6 +302,8 @@ static void write_stack(const struct run *run, bool listening, char *text, size_
     else if (plan->stack == SEALED)
         snprintf(seal, sizeof seal, "/seal,peer=%s,handshake-timeout=%us",
                  stk_key_format(run->key.public_key, key), timeout_s);
+    if (plan->stack == TLS)
+        write_tls(listening, tls, sizeof tls);
     snprintf(text, size, "%s/simudp/%d%s/ptcp,connect-timeout=%us,user-timeout=%us,keepalive=%us%s",
              plan->ip6 ? "/ip6/fd00::1" : "/ip4/10.0.0.1", PORT, seal, timeout_s, timeout_s,
              KEEPALIVE_S, tls);
