@@ -62,6 +62,7 @@ static int make_initiation(struct seal_association *a, bool with_datagram)
     t->len = (uint16_t)(SEAL_HANDSHAKE_HEADER + SEAL_NOISE_FIRST_OVERHEAD + len + 2 * SEAL_MAC);
     t->carries = first.datagram_len > 0;
     t->made = true;
+    t->made_us = seal_now(a->port);
     seal_mac1_write(&a->peer_macs, t->packet, t->packet + t->len - 2 * SEAL_MAC);
     return 0;
 }
@@ -88,13 +89,19 @@ static void schedule(struct seal_association *a)
     t->wait_us = 2 * t->wait_us < SEAL_RETRY_MAX_US ? 2 * t->wait_us : SEAL_RETRY_MAX_US;
 }
 
-/* The same bytes are sent again, so that a response that is slower than our timer still counts. */
+/*
+ * The same bytes are sent again, so that a response that is slower than our timer still counts. But
+ * a peer that got them and then lost us forgets us and takes them for a replay: they must not grow
+ * older than its patience.
+ */
 static int send_initiation(struct seal_association *a)
 {
     struct seal_attempt *t = a->attempt;
     const bool too_long = t->made && t->len > SAFE_SIZE && t->tries >= LIGHTEN_AFTER;
+    const bool too_old = t->made && seal_now(a->port) - t->made_us >= SEAL_CONFIRM_US / 2;
 
-    if ((!t->made || too_long) && make_initiation(a, !too_long))
+    t->light |= too_long;
+    if ((!t->made || too_long || too_old) && make_initiation(a, !t->light))
         return -1;
     write_mac2(a);
     t->tries++;

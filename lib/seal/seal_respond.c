@@ -316,10 +316,11 @@ static void take_opened(struct seal_port *port, struct opened *in)
     if (!a)
         return;
     seal_attempt_free(a);
-    if (a->state == SEAL_NEW || a->state == SEAL_INITIATING) {
+    if (a->state == SEAL_NEW || a->state == SEAL_INITIATING)
         seal_association_enter(a, SEAL_ANSWERING);
+    /* With each new initiation, the time in which it has to be confirmed begins again. */
+    if (a->state == SEAL_ANSWERING)
         a->made_us = seal_now(port);
-    }
     a->received_timestamp = in->first.timestamp;
     a->received_us = seal_now(port);
     struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);

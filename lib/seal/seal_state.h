@@ -74,9 +74,11 @@ struct seal_attempt {
     struct seal_noise noise;
     uint64_t timestamp;
     uint64_t begun_us, due_us, wait_us;
+    uint64_t made_us; /* when the packet was made */
     uint32_t local_index;
     unsigned tries;
     bool made;       /* the packet stands */
+    bool light;      /* and goes without the held datagram from now on */
     bool carries;    /* the held datagram is in it */
     bool has_cookie; /* mac2 is worth something */
     uint64_t cookie_born_us;
