@@ -3,13 +3,14 @@
 #include "fault.h"
 #include "harness.h"
 #include "oracle.h"
+#include "probe.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
-    TURNS_MAX = 400000,
-    PATIENCE_US = 40 * 1000 * 1000, /* of the whole case; nothing that works takes so long */
-    VARIANTS = 4,
+    PATIENCE_US = 40 * 1000 * 1000, /* of one scenario; nothing that works takes so long */
 };
 
 /* What a side shall do; the zero value is "read all, send nothing, finish at once". */
@@ -38,9 +39,12 @@ struct side {
     uint64_t expected;
 };
 
+struct variant;
+
 struct stage {
     const struct contract_stack *stack;
-    int variant;
+    const struct variant *variant;
+    const char *below_a, *below_b; /* further layers on the transport, for one case */
     struct stk_loop *loop;
     struct stk_listener *listener;
     struct side a, b;
@@ -194,37 +198,45 @@ static const struct stk_protocol protocol = {
 /* --- The stage
  * ------------------------------------------------------------------------------------------ */
 
-/* Where chaos stands: nowhere, on top, below the layers above the transport, both. */
-static const char chaos_mild[] = "/chaos,again=50,seed=7";
-static const char chaos_harsh[] = "/chaos,again=90,seed=11,chunk=700";
+/* What stands between the transport and tls, and on top of all. */
+static const struct variant {
+    const char *name, *below, *above;
+    bool tls_only; /* without tls it would be another one again */
+} variants[] = {
+    {"plain", "", "", false},
+    {"chaos above", "", "/chaos,again=50,seed=7", false},
+    {"chaos below", "/chaos,again=90,seed=11,chunk=700", "", false},
+    {"chaos both", "/chaos,again=90,seed=11,chunk=700", "/chaos,again=50,seed=7", true},
+    {"probes", "/probe", "/probe", true},
+    {"probes and chaos", "/probe/chaos,again=50,seed=3/probe", "/chaos,again=30,seed=5/probe",
+     false},
+};
 
-static const char *variant_name(int variant)
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+static void put_number(char *out, size_t size, const char *base, const char *mark, const char *text)
 {
-    static const char *const names[VARIANTS] = {"plain", "chaos above", "chaos below",
-                                                "chaos both"};
+    const char *at = strstr(base, mark);
 
-    return names[variant];
+    if (at == NULL)
+        snprintf(out, size, "%s", base);
+    else
+        snprintf(out, size, "%.*s%s%s", (int)(at - base), base, text, at + strlen(mark));
 }
 
-/* "…/tls…" gets chaos under tls; a bare transport gets both layers on top of one another. */
-static void recipe_of(const char *base, int variant, unsigned port, char *out, size_t size)
+/* A stack of two parts, with tls beginning the second, and the layers of the variant. */
+static void recipe_of(const char *base, const struct variant *variant, const char *below_more,
+                      unsigned port, const char *fds, char *out, size_t size)
 {
-    char with_port[1024];
-    const char *tls = strstr(base, "/tls");
-    const size_t head = tls != NULL ? (size_t)(tls - base) : strlen(base);
-    const char *at = strstr(base, "%u");
+    char with_port[1200], with_fds[1200], number[16];
 
-    if (at != NULL) {
-        snprintf(with_port, sizeof with_port, "%.*s%u%s", (int)(at - base), base, port, at + 2);
-        base = with_port;
-        tls = strstr(base, "/tls");
-        snprintf(out, size, "%.*s%s%s%s", tls != NULL ? (int)(tls - base) : (int)strlen(base), base,
-                 variant & 2 ? chaos_harsh : "", tls != NULL ? tls : "",
-                 variant & 1 ? chaos_mild : "");
-        return;
-    }
-    snprintf(out, size, "%.*s%s%s%s", (int)head, base, variant & 2 ? chaos_harsh : "",
-             tls != NULL ? tls : "", variant & 1 ? chaos_mild : "");
+    snprintf(number, sizeof number, "%u", port);
+    put_number(with_port, sizeof with_port, base, "%u", number);
+    put_number(with_fds, sizeof with_fds, with_port, "%d", fds);
+    const char *tls = strstr(with_fds, "/tls");
+    const size_t head = tls != NULL ? (size_t)(tls - with_fds) : strlen(with_fds);
+    snprintf(out, size, "%.*s%s%s%s%s", (int)head, with_fds, below_more, variant->below,
+             tls != NULL ? tls : "", variant->above);
 }
 
 static void prepare_side(struct side *side, const char *name, const struct plan *plan,
@@ -238,38 +250,92 @@ static void prepare_side(struct side *side, const char *name, const struct plan 
     side->in.size = expected;
 }
 
-static int set_up_listener(struct stk_error *error)
+/* fds[side][direction]: what a side reads from and writes to. */
+static int make_fds(enum contract_fds kind, int fds[2][2])
 {
-    const struct contract_stack *s = stage.stack;
-    struct stk_addr addr = {0};
-    char recipe[1024];
-    int status;
+    int forth[2], back[2];
 
-    recipe_of(s->listen, stage.variant, 0, recipe, sizeof recipe);
-    if ((status = stk_listen(stage.loop, recipe, &protocol, &stage.b, &stage.listener, error)) < 0)
-        return status;
-    stk_listener_addr(stage.listener, &addr);
-    recipe_of(s->connect, stage.variant, stk_addr_port(&addr), recipe, sizeof recipe);
+    if (kind == CONTRACT_SOCKETS) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, forth) < 0)
+            return -errno;
+        fds[0][0] = fds[0][1] = forth[0];
+        fds[1][0] = fds[1][1] = forth[1];
+        return 0;
+    }
+    if (pipe2(forth, O_NONBLOCK | O_CLOEXEC) < 0 || pipe2(back, O_NONBLOCK | O_CLOEXEC) < 0)
+        return -errno;
+    fds[0][0] = back[0], fds[0][1] = forth[1];
+    fds[1][0] = forth[0], fds[1][1] = back[1];
+    return 0;
+}
+
+/* What a side that could not begin has left open. */
+static void close_fds(const int fds[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (fcntl(fds[i], F_GETFD) >= 0)
+            close(fds[i]);
+}
+
+static const char *fds_text(const int fds[2], char *text, size_t size)
+{
+    snprintf(text, size, fds[0] == fds[1] ? "%d" : "%d:%d", fds[0], fds[1]);
+    return text;
+}
+
+static int set_up_listener(const char *fds, struct stk_error *error)
+{
+    char recipe[1400];
+
+    recipe_of(stage.stack->listen, stage.variant, stage.below_b, 0, fds, recipe, sizeof recipe);
+    return stk_listen(stage.loop, recipe, &protocol, &stage.b, &stage.listener, error);
+}
+
+static int set_up_client(const char *fds, struct stk_error *error)
+{
+    struct stk_addr addr = {0};
+    char recipe[1400];
+
+    if (stage.listener != NULL)
+        stk_listener_addr(stage.listener, &addr);
+    recipe_of(stage.stack->connect, stage.variant, stage.below_a, stk_addr_port(&addr), fds, recipe,
+              sizeof recipe);
     return stk_connect(stage.loop, recipe, &protocol, &stage.a, &stage.a.conn, error);
+}
+
+static int set_up_on_fds(struct stk_error *error)
+{
+    char text[40];
+    int fds[2][2];
+    int status = make_fds(stage.stack->fds, fds);
+
+    if (status < 0)
+        return status;
+    status = set_up_listener(fds_text(fds[1], text, sizeof text), error);
+    if (status < 0) {
+        close_fds(fds[1]);
+        close_fds(fds[0]);
+        return status;
+    }
+    status = set_up_client(fds_text(fds[0], text, sizeof text), error);
+    if (status < 0)
+        close_fds(fds[0]);
+    return status;
 }
 
 static int set_up(struct stk_error *error)
 {
-    const struct contract_stack *s = stage.stack;
-    char recipe[1024];
     int status = stk_loop_new(NULL, &stage.loop);
 
     if (status < 0)
         return status;
-    if (s->prepare != NULL)
-        s->prepare(stage.loop);
-    if (s->pair != NULL)
-        return s->pair(stage.loop, &protocol, &stage.a, &stage.b, &stage.a.conn, &stage.b.conn,
-                       error);
-    if (!s->echo)
-        return set_up_listener(error);
-    recipe_of(s->connect, stage.variant, 0, recipe, sizeof recipe);
-    return stk_connect(stage.loop, recipe, &protocol, &stage.a, &stage.a.conn, error);
+    if (stage.stack->prepare != NULL)
+        stage.stack->prepare(stage.loop);
+    if (stage.stack->fds != CONTRACT_NO_FDS)
+        return set_up_on_fds(error);
+    if (!stage.stack->echo && (status = set_up_listener("", error)) < 0)
+        return status;
+    return set_up_client("", error);
 }
 
 static void begin(const struct plan *a, const struct plan *b)
@@ -289,6 +355,17 @@ static void begin(const struct plan *a, const struct plan *b)
     }
 }
 
+static void end(void);
+
+/* For cases without injected faults: setting up works, or the case fails. */
+static void begin_well(const struct plan *a, const struct plan *b)
+{
+    begin(a, b);
+    if (stage.broken)
+        end();
+    CU_ASSERT_FALSE_FATAL(stage.broken);
+}
+
 static bool all_closed(void)
 {
     const bool b_done = stage.stack->echo || stage.b.closed > 0 ||
@@ -303,20 +380,18 @@ static void wake_paused(struct side *side)
         stk_conn_resume(side->conn);
 }
 
-/* Turns until both sides are closed, at most `turns` times; true if they are. */
-static bool run(int turns)
+/* Turns until `done`, as long as the patience lasts; true if it came. */
+static bool run_until(bool (*done)(void))
 {
     const uint64_t end_us = stk_loop_update_now_us(stage.loop) + PATIENCE_US;
+    const bool pauses = stage.a.plan->pause_often || stage.b.plan->pause_often;
 
-    for (int i = 0; i < turns && !all_closed(); i++) {
+    while (!done() && stk_loop_update_now_us(stage.loop) < end_us) {
         wake_paused(&stage.a);
         wake_paused(&stage.b);
-        stk_loop_turn(stage.loop,
-                      stage.a.plan->pause_often || stage.b.plan->pause_often ? 1000 : 20000);
-        if (stk_loop_update_now_us(stage.loop) > end_us)
-            break;
+        stk_loop_turn(stage.loop, pauses ? 1000 : 20000);
     }
-    return all_closed();
+    return done();
 }
 
 static void abort_side(struct side *side)
@@ -343,6 +418,8 @@ static void end(void)
     CU_ASSERT_TRUE(stage.a.opened <= 1 && stage.b.opened <= 1);
     CU_ASSERT_TRUE(stage.a.finished <= 1 && stage.b.finished <= 1);
     CU_ASSERT_TRUE(stage.a.delivered <= 1 && stage.b.delivered <= 1);
+    CU_ASSERT_EQUAL(probe_take_violations(), 0);
+    CU_ASSERT_EQUAL(probe_alive(), 0);
     if (!stage.broken) {
         CU_ASSERT_EQUAL(stage.a.closed, 1); /* rule 6 */
         CU_ASSERT_TRUE(stage.b.closed == 1 || (stage.b.accepted == 0 && stage.b.opened == 0));
@@ -371,8 +448,7 @@ static void expect_order(const struct side *side)
 /* Both sides got all bytes and closed without an error. */
 static void finish_in_order(void)
 {
-    CU_ASSERT_FALSE_FATAL(stage.broken);
-    CU_ASSERT_TRUE(run(TURNS_MAX));
+    CU_ASSERT_TRUE(run_until(all_closed));
     expect_order(&stage.a);
     if (!stage.stack->echo)
         expect_order(&stage.b);
@@ -392,7 +468,7 @@ static void bytes_go_both_ways_exactly(void)
 {
     const struct plan a = {.send = scaled(700001)}, b = {.send = scaled(300007)};
 
-    begin(&a, &b);
+    begin_well(&a, &b);
     finish_in_order();
 }
 
@@ -400,7 +476,7 @@ static void nothing_at_all_closes_in_order(void)
 {
     const struct plan none = {0};
 
-    begin(&none, &none);
+    begin_well(&none, &none);
     finish_in_order();
 }
 
@@ -409,7 +485,7 @@ static void one_byte_at_a_time_arrives(void)
     const struct plan a = {.send = 1501, .piece = 1, .take = 1},
                       b = {.send = 701, .piece = 1, .take = 1};
 
-    begin(&a, &b);
+    begin_well(&a, &b);
     finish_in_order();
 }
 
@@ -417,7 +493,7 @@ static void megabytes_arrive_at_a_reader_that_pauses(void)
 {
     const struct plan a = {.send = scaled(3000000)}, b = {.send = 1000, .pause_often = true};
 
-    begin(&a, &b);
+    begin_well(&a, &b);
     finish_in_order();
 }
 
@@ -425,7 +501,7 @@ static void the_connecting_side_may_finish_first(void)
 {
     const struct plan a = {.send = 10}, b = {.send = scaled(200000), .finish_after_peer = true};
 
-    begin(&a, &b);
+    begin_well(&a, &b);
     finish_in_order();
 }
 
@@ -435,9 +511,12 @@ static void the_listening_side_may_finish_first(void)
 
     if (stage.stack->echo)
         return;
-    begin(&a, &b);
+    begin_well(&a, &b);
     finish_in_order();
 }
+
+static bool all_sent(void) { return stage.a.sent == stage.a.plan->send; }
+static bool is_opened(void) { return stage.a.opened > 0; }
 
 static void close_delivers_what_was_written(void)
 {
@@ -446,12 +525,10 @@ static void close_delivers_what_was_written(void)
 
     if (stage.stack->echo)
         return;
-    begin(&a, &b);
-    for (int i = 0; i < TURNS_MAX && stage.a.sent < a.send; i++)
-        stk_loop_turn(stage.loop, 20000);
-    CU_ASSERT_EQUAL_FATAL(stage.a.sent, a.send);
-    stk_conn_close(stage.a.conn);
-    CU_ASSERT_TRUE(run(TURNS_MAX));
+    begin_well(&a, &b);
+    if (run_until(all_sent))
+        stk_conn_close(stage.a.conn);
+    CU_ASSERT_TRUE(run_until(all_closed));
     expect_order(&stage.b);
     CU_ASSERT_EQUAL(stage.a.error.code, 0);
     end();
@@ -463,12 +540,11 @@ static void an_abort_at_any_turn_ends_both_sides(void)
     const int step = stage.stack->slow ? 7 : 1;
 
     for (int turn = 0; turn < 40; turn += step) {
-        begin(&a, &b);
-        CU_ASSERT_FALSE_FATAL(stage.broken);
+        begin_well(&a, &b);
         for (int i = 0; i < turn; i++)
             stk_loop_turn(stage.loop, 1000);
         abort_side(turn % 2 == 0 || stage.b.conn == NULL ? &stage.a : &stage.b);
-        if (!run(TURNS_MAX)) {
+        if (!run_until(all_closed)) {
             printf("\n    aborted after turn %d\n", turn);
             complain(&stage.a);
             complain(&stage.b);
@@ -492,9 +568,8 @@ static void closing_from_any_callback_closes_once(void)
             };
             const struct plan other = {.send = scaled(400000)};
 
-            begin(&ends, &other);
-            CU_ASSERT_FALSE_FATAL(stage.broken);
-            if (!run(TURNS_MAX)) {
+            begin_well(&ends, &other);
+            if (!run_until(all_closed)) {
                 printf("\n    %s in %s\n", how == 0 ? "close" : "abort", callbacks[i]);
                 complain(&stage.a);
                 complain(&stage.b);
@@ -507,19 +582,24 @@ static void closing_from_any_callback_closes_once(void)
 static void a_recipe_comes_back_from_a_connection(void)
 {
     const struct plan a = {.send = 1, .never_finish = true}, b = {.never_finish = true};
-    char text[512];
+    char text[1024];
     struct stk_addr addr;
 
-    begin(&a, &b);
-    CU_ASSERT_FALSE_FATAL(stage.broken);
-    for (int i = 0; i < TURNS_MAX && stage.a.opened == 0; i++)
-        stk_loop_turn(stage.loop, 20000);
-    CU_ASSERT_EQUAL_FATAL(stage.a.opened, 1);
-    CU_ASSERT_EQUAL(stk_conn_describe(stage.a.conn, text, sizeof text)[0], '/');
-    const int status = stk_conn_query(stage.a.conn, STK_QUERY_PEER_ADDR, &addr, sizeof addr);
-    CU_ASSERT_TRUE(status == 0 || status == -ENOENT);
-    CU_ASSERT_EQUAL(stk_conn_query(stage.a.conn, STK_QUERY_USER + 99, text, sizeof text), -ENOENT);
+    begin_well(&a, &b);
+    if (run_until(is_opened)) {
+        struct stk_recipe *recipe = NULL;
+
+        CU_ASSERT_EQUAL(
+            stk_recipe_parse(stk_conn_describe(stage.a.conn, text, sizeof text), &recipe, NULL), 0);
+        CU_ASSERT_STRING_EQUAL(recipe != NULL ? stk_recipe_text(recipe) : "", text);
+        stk_recipe_unref(recipe);
+        const int status = stk_conn_query(stage.a.conn, STK_QUERY_PEER_ADDR, &addr, sizeof addr);
+        CU_ASSERT_TRUE(status == 0 || status == -ENOENT);
+        CU_ASSERT_EQUAL(stk_conn_query(stage.a.conn, STK_QUERY_USER + 99, text, sizeof text),
+                        -ENOENT);
+    }
     end();
+    CU_ASSERT_EQUAL(stage.a.opened, 1);
 }
 
 /* A scenario under a heap whose n-th allocation fails, for all n until none does. */
@@ -539,13 +619,46 @@ static void every_allocation_may_fail(void)
         }
         const bool failed = fault_heap_has_failed();
         if (!failed && !all_closed())
-            run(TURNS_MAX);
+            run_until(all_closed);
         fault_heap_fail(0, FAULT_ONCE);
         end();
         if (!failed)
             return;
     }
     CU_FAIL("the scenario allocates without end");
+}
+
+/*
+ * Chaos fails one side after n bytes, for some n: its error sticks, what came before is right, both
+ * sides end.
+ */
+static void a_failure_after_any_byte_ends_both_sides(void)
+{
+    static const unsigned at[] = {0, 1, 2, 5, 100, 517, 1000, 4096, 10000, 40000};
+    const struct plan a = {.send = scaled(200000)}, b = {.send = scaled(200000)};
+    char fails[64];
+
+    for (size_t i = 0; i < sizeof at / sizeof *at; i += stage.stack->slow ? 3 : 1) {
+        if (at[i] >= a.send + b.send)
+            break;
+        snprintf(fails, sizeof fails, "/chaos,again=10,fail=%u", at[i]);
+        stage.below_a = i % 2 == 0 || stage.stack->echo ? fails : "";
+        stage.below_b = i % 2 == 0 ? "" : fails;
+        begin_well(&a, &b);
+        struct side *failing = stage.below_a == fails ? &stage.a : &stage.b;
+        if (!run_until(all_closed)) {
+            printf("\n    failing after %u bytes\n", at[i]);
+            complain(&stage.a);
+            complain(&stage.b);
+            CU_FAIL("a side does not close after an error");
+        }
+        if (strcmp(failing->error.layer, "chaos") != 0)
+            complain(failing);
+        CU_ASSERT_STRING_EQUAL(failing->error.layer, "chaos");
+        CU_ASSERT_EQUAL(failing->error.code, -ECONNRESET);
+        end();
+    }
+    stage.below_a = stage.below_b = "";
 }
 
 /* --- Running
@@ -567,28 +680,37 @@ static const struct {
     {"an abort at any turn ends both sides", an_abort_at_any_turn_ends_both_sides, false},
     {"closing from any callback closes once", closing_from_any_callback_closes_once, false},
     {"a recipe comes back from a connection", a_recipe_comes_back_from_a_connection, false},
+    {"a failure after any byte ends both sides", a_failure_after_any_byte_ends_both_sides, true},
     {"every allocation may fail", every_allocation_may_fail, true},
 };
 
-enum { CASES = sizeof cases / sizeof *cases, STACKS_MAX = 16 };
+enum { CASES = sizeof cases / sizeof *cases, TESTS_MAX = 16 * VARIANTS * CASES };
 
 static const struct contract_stack *all_stacks;
-static int current; /* index over stacks, variants and cases */
+static int order[TESTS_MAX]; /* indexes over stacks, variants and cases */
+static int current;
+
+static bool is_worth_running(int which)
+{
+    const struct variant *variant = stage.variant;
+
+    if (cases[which].plain_only)
+        return variant == &variants[0];
+    return !variant->tls_only || strstr(stage.stack->connect, "/tls") != NULL;
+}
 
 /* CUnit calls without an argument: which case it is follows from the order. */
 static void run_current(void)
 {
-    const int index = current++;
+    const int index = order[current++];
     const int which = index % CASES;
 
     stage = (struct stage){
         .stack = &all_stacks[index / CASES / VARIANTS],
-        .variant = index / CASES % VARIANTS,
+        .variant = &variants[index / CASES % VARIANTS],
+        .below_a = "",
+        .below_b = "",
     };
-    if (cases[which].plain_only && stage.variant != 0)
-        return;
-    if (stage.stack->pair != NULL && stage.variant != 0)
-        return;
     fault_heap_install();
     cases[which].fn();
     CU_ASSERT_EQUAL(fault_heap_remove(), 0);
@@ -596,18 +718,79 @@ static void run_current(void)
 
 int contract_run(const char *title, const struct contract_stack *stacks)
 {
-    static CU_TestInfo tests[STACKS_MAX * VARIANTS * CASES + 1];
-    static char names[STACKS_MAX * VARIANTS * CASES][128];
+    static CU_TestInfo tests[TESTS_MAX + 1];
+    static char names[TESTS_MAX][128];
     int count = 0;
 
+    probe_register();
     all_stacks = stacks;
-    for (int s = 0; stacks[s].name != NULL && s < STACKS_MAX; s++)
-        for (int v = 0; v < VARIANTS; v++)
-            for (int c = 0; c < CASES; c++) {
-                snprintf(names[count], sizeof names[count], "%s, %s: %s", stacks[s].name,
-                         variant_name(v), cases[c].name);
-                tests[count] = (CU_TestInfo){names[count], run_current};
-                count++;
-            }
+    for (int index = 0; stacks[index / CASES / VARIANTS].name != NULL && index < TESTS_MAX;
+         index++) {
+        stage.stack = &stacks[index / CASES / VARIANTS];
+        stage.variant = &variants[index / CASES % VARIANTS];
+        if (!is_worth_running(index % CASES))
+            continue;
+        snprintf(names[count], sizeof names[count], "%s, %s: %s", stage.stack->name,
+                 stage.variant->name, cases[index % CASES].name);
+        tests[count] = (CU_TestInfo){names[count], run_current};
+        order[count++] = index;
+    }
     return stk_test_run(title, tests, STK_TEST_LIMIT_S);
+}
+
+/* --- A program that echoes
+ * ------------------------------------------------------------------------
+ */
+
+static void echo_more(struct stk_conn *conn) { stk_conn_resume(conn); }
+
+static size_t echo_received(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    const long sent = stk_conn_write(conn, data, len);
+
+    if (sent < (long)len)
+        stk_conn_pause(conn); /* until writable() */
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+static void echo_closed(struct stk_conn *conn, const struct stk_error *error)
+{
+    (void)error;
+    stk_loop_stop(stk_conn_loop(conn));
+}
+
+static const struct stk_protocol echo = {
+    .received = echo_received,
+    .finished = stk_conn_finish,
+    .writable = echo_more,
+    .closed = echo_closed,
+};
+
+int contract_echo(int argc, char **argv)
+{
+    struct stk_listener *listener;
+    struct stk_error error = {0};
+    struct stk_loop *loop;
+
+    if (argc != 3 || strcmp(argv[1], "--echo") != 0)
+        return -1;
+    if (stk_loop_new(NULL, &loop) < 0)
+        return 1;
+    if (stk_listen(loop, argv[2], &echo, NULL, &listener, &error) < 0) {
+        fprintf(stderr, "%s: %s\n", error.layer, error.text);
+        return 1;
+    }
+    stk_loop_run(loop);
+    stk_listener_close(listener);
+    stk_loop_drain(loop, 1000000);
+    stk_loop_free(loop);
+    return 0;
+}
+
+const char *contract_program(void)
+{
+    static char path[512];
+    const ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    return len > 0 ? path : "";
 }

@@ -18,6 +18,7 @@ struct chaos {
     uint64_t fail_after; /* bytes in both directions; UINT64_MAX: never */
     uint64_t bytes;
     unsigned owed; /* events to raise when the timer fires */
+    int failure;   /* fail= was reached */
 };
 
 static struct chaos *chaos_of(struct stk_layer *layer) { return (struct chaos *)layer; }
@@ -54,14 +55,19 @@ static void owe(struct chaos *c, unsigned events)
 static uint64_t piece(struct chaos *c)
 {
     const uint64_t most = c->chunk > 0 ? c->chunk : 1 + stk_prng_below(&c->prng, 4096);
+    const uint64_t len = 1 + stk_prng_below(&c->prng, most);
+    const uint64_t left = c->fail_after - c->bytes;
 
-    return 1 + stk_prng_below(&c->prng, most);
+    return len < left ? len : left;
 }
 
 static int fail_now(struct chaos *c)
 {
-    return stk_layer_fail(&c->layer, -ECONNRESET, "chaos: failing after %llu bytes, as asked",
-                          (unsigned long long)c->bytes);
+    if (c->failure != 0)
+        return c->failure;
+    return c->failure =
+               stk_layer_fail(&c->layer, -ECONNRESET, "chaos: failing after %llu bytes, as asked",
+                              (unsigned long long)c->bytes);
 }
 
 static long chaos_recv(struct stk_layer *layer, const struct iovec *iov, int count)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Which states may follow which. */
 static const unsigned allowed_next[CONN_STATES] = {
@@ -145,6 +146,15 @@ static void deadline_passed(struct stk_timer *timer)
     }
 }
 
+/* What a connection that never began to live died of. */
+static void tell_error(const struct stk_conn *conn, int status, struct stk_error *error)
+{
+    if (conn->error.code != 0 && error != NULL)
+        *error = conn->error;
+    else
+        stk_error_set(error, status, "conn", "%s", stk_strerror(status));
+}
+
 int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
              const struct stk_protocol *protocol, void *user, struct stk_conn **out,
              struct stk_error *error)
@@ -172,10 +182,7 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
 
     const int status = add_layers(conn);
     if (status < 0) {
-        if (conn->error.code != 0 && error != NULL)
-            *error = conn->error;
-        else
-            stk_error_set(error, status, "conn", "%s", stk_strerror(status));
+        tell_error(conn, status, error);
         conn_free(conn);
         return status;
     }
@@ -195,7 +202,7 @@ void conn_start(struct stk_conn *conn)
 void conn_set_error(struct stk_conn *conn, int code, const char *layer, const char *text)
 {
     assert(code < 0);
-    if (conn->error.code == 0)
+    if (conn->error.code == 0 && conn_is_live(conn))
         stk_error_set(&conn->error, code, layer, "%s", text);
 }
 
@@ -303,9 +310,9 @@ int stk_connect(struct stk_loop *loop, const char *address, const struct stk_pro
 int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *protocol, void *user,
                           struct stk_conn **out, struct stk_error *error)
 {
-    struct stk_conn *sibling;
-
     const bool server_side = conn->listening && conn->bottom->above != NULL;
+
+    struct stk_conn *sibling;
 
     /* The layers above the bottom of an accepted connection are prepared for the other role. */
     if (!conn_is_live(conn) || conn->bottom->type->sibling == NULL || server_side)
@@ -317,13 +324,13 @@ int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *prot
     sibling->listening = false;
     status = conn->bottom->type->sibling(sibling->bottom, conn->bottom);
     if (status < 0) {
-        if (error != NULL)
-            *error = sibling->error;
+        tell_error(sibling, status, error);
         conn_free(sibling);
         return status;
     }
     conn_start(sibling);
-    *out = sibling;
+    if (out != NULL)
+        *out = sibling;
     return 0;
 }
 
@@ -399,34 +406,35 @@ const struct stk_error *stk_conn_error(const struct stk_conn *conn)
     return conn->error.code != 0 ? &conn->error : NULL;
 }
 
+/* Where the layers above the transport begin in a recipe "/ip4/ADDRESS/tcp/PORT…". */
+static const char *behind_transport(const struct stk_recipe *recipe)
+{
+    const char *at = stk_recipe_text(recipe);
+
+    for (int slash = 0; slash < 3; slash++)
+        at = strchr(at + 1, '/');
+    return at + strcspn(at + 1, "/,") + 1;
+}
+
 const char *stk_conn_describe(struct stk_conn *conn, char *text, size_t size)
 {
     const struct stk_recipe *recipe = conn->blueprint->recipe;
+    const char *rest = stk_recipe_text(recipe);
     struct stk_addr peer;
     char ip[STK_ADDR_TEXT_MAX];
     size_t len = 0;
-    int from = 0;
 
-    text[0] = '\0';
     /* Names become the address that was reached. */
-    if (recipe->segments[0].type->above == STK_HOST && recipe->count > 1 &&
+    if (recipe->segments[0].type->above == STK_HOST && recipe->segments[1].value != NULL &&
         stk_conn_query(conn, STK_QUERY_PEER_ADDR, &peer, sizeof peer) == 0 &&
         peer.any.sa_family != AF_UNIX) {
+        rest = behind_transport(recipe);
         len = (size_t)snprintf(text, size, "%s/%s/%u", stk_addr_format_ip(&peer, ip),
                                recipe->segments[1].type->name, stk_addr_port(&peer));
-        from = 2;
     }
-    for (int i = from; i < recipe->count && len < size; i++) {
-        const struct stk_segment *segment = &recipe->segments[i];
-        char value[512];
-
-        len += (size_t)snprintf(text + len, size - len, "/%s", segment->type->name);
-        if (segment->value != NULL && len < size)
-            len += (size_t)snprintf(text + len, size - len, "/%s",
-                                    stk_percent_encode(segment->value, value, sizeof value));
-    }
-    for (const struct stk_layer *l = conn->bottom; l != NULL && len < size; l = l->above)
-        if (l->own_block)
-            len += (size_t)snprintf(text + len, size - len, "/%s", l->segment->type->name);
+    if (len < size)
+        len += (size_t)snprintf(text + len, size - len, "%s", rest);
+    for (const struct blueprint *b = conn->inserted; b != NULL && len < size; b = b->next)
+        len += (size_t)snprintf(text + len, size - len, "%s", stk_recipe_text(b->recipe));
     return text;
 }

@@ -158,7 +158,7 @@ static void deliver_to_layer(struct stk_layer *layer, unsigned events)
 /* A failure before READY has nothing to read before it: the stack will never open. */
 static void fail_while_opening(struct stk_conn *conn, unsigned events)
 {
-    if ((events & STK_ERROR) && conn->state == CONN_OPENING) {
+    if (events & STK_ERROR) {
         layer_abort(conn->top);
         conn_end(conn);
     }
@@ -168,7 +168,8 @@ static void deliver_to_protocol(struct stk_conn *conn, unsigned events)
 {
     if (events & STK_READY)
         conn_became_ready(conn);
-    if (conn->state == CONN_OPENING) {
+    /* A close may have come before READY: then this is not the state OPENING any more. */
+    if (conn->state == CONN_OPENING || !conn->top->ready) {
         fail_while_opening(conn, events);
         return;
     }

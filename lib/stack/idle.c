@@ -11,6 +11,7 @@ enum { TIMEOUT_DEFAULT_US = 60 * 1000 * 1000 };
 struct idle {
     struct stk_layer layer;
     uint64_t timeout_us, moved_us;
+    int failure; /* -ETIMEDOUT once the time was over */
 };
 
 static struct idle *idle_of(struct stk_layer *layer) { return (struct idle *)layer; }
@@ -37,28 +38,28 @@ static long idle_recv(struct stk_layer *layer, const struct iovec *iov, int coun
     const long got = stk_layer_recv_below(layer, iov, count);
 
     /* What came before the time was over stays readable; then the error shows. */
-    if (got == STK_AGAIN && stk_layer_error(layer) != 0)
-        return stk_layer_error(layer);
+    if (got == STK_AGAIN && idle_of(layer)->failure != 0)
+        return idle_of(layer)->failure;
     return moved(layer, got);
 }
 
 static long idle_send(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
-    if (stk_layer_error(layer) != 0)
-        return stk_layer_error(layer);
+    if (idle_of(layer)->failure != 0)
+        return idle_of(layer)->failure;
     return moved(layer, stk_layer_send_below(layer, iov, count, flags));
 }
 
 static void idle_on_timer(struct stk_layer *layer)
 {
-    const struct idle *idle = idle_of(layer);
+    struct idle *idle = idle_of(layer);
     const uint64_t due_us = idle->moved_us + idle->timeout_us;
 
     if (stk_loop_now_us(stk_layer_loop(layer)) < due_us)
         stk_layer_set_timer(layer, due_us);
     else
-        stk_layer_fail(layer, -ETIMEDOUT, "nothing moved for %.3g s",
-                       (double)idle->timeout_us / 1e6);
+        idle->failure = stk_layer_fail(layer, -ETIMEDOUT, "nothing moved for %.3g s",
+                                       (double)idle->timeout_us / 1e6);
 }
 
 static const struct stk_stream_type idle_type = {

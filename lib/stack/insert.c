@@ -118,8 +118,10 @@ static int add_fragment(struct stk_conn *conn, struct stk_recipe *fragment, stru
 
     if (status < 0)
         return status;
-    b->next = conn->inserted;
-    conn->inserted = b;
+    struct blueprint **last = &conn->inserted;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = b;
     if ((status = add_splice(conn)) < 0)
         return stk_error_set(error, status, "insert", "%s", stk_strerror(status));
     for (int i = 0; i < fragment->count; i++)

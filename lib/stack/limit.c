@@ -12,6 +12,7 @@ struct bucket {
     uint64_t rate;   /* bytes per second; 0: no limit */
     uint64_t burst;  /* bytes that may gather */
     uint64_t tokens; /* bytes that may pass now */
+    uint64_t part;   /* of the next byte, in millionths: the rate is exact over any time */
     uint64_t at_us;  /* when that was true */
     bool starved;    /* somebody was told AGAIN */
 };
@@ -28,15 +29,18 @@ static uint64_t available(struct bucket *b, uint64_t now_us)
     if (b->rate == 0)
         return UINT64_MAX;
 
-    const uint64_t elapsed_us = now_us - b->at_us;
     const uint64_t full_us = b->burst * 1000000 / b->rate + 1;
-    const uint64_t gained = elapsed_us >= full_us
-                                ? b->burst
-                                : b->rate * elapsed_us / 1000000; /* no overflow: bounded */
+    uint64_t elapsed_us = now_us - b->at_us;
 
-    if (gained > 0) {
-        b->tokens = b->tokens + gained < b->burst ? b->tokens + gained : b->burst;
-        b->at_us = now_us;
+    if (elapsed_us > full_us)
+        elapsed_us = full_us; /* and so no product overflows */
+    const uint64_t credit = b->rate * elapsed_us + b->part;
+    b->tokens += credit / 1000000;
+    b->part = credit % 1000000;
+    b->at_us = now_us;
+    if (b->tokens >= b->burst) {
+        b->tokens = b->burst;
+        b->part = 0;
     }
     return b->tokens;
 }
@@ -47,12 +51,17 @@ static void spend(struct bucket *b, size_t bytes)
         b->tokens -= bytes;
 }
 
-/* Waits for a worthwhile piece, not for the next byte. */
+/* Waits for what 10 ms bring, not for the next byte; and never until a full bucket runs over. */
 static uint64_t refill_us(const struct bucket *b)
 {
-    const uint64_t piece = b->burst < 4096 ? b->burst : 4096;
+    const uint64_t most = b->burst > 1 ? b->burst / 2 : 1;
+    uint64_t piece = b->rate / 100 < most ? b->rate / 100 : most;
 
-    return b->at_us + piece * 1000000 / b->rate + 1;
+    if (piece == 0)
+        piece = 1;
+    if (piece <= b->tokens)
+        return b->at_us;
+    return b->at_us + ((piece - b->tokens) * 1000000 - b->part + b->rate - 1) / b->rate;
 }
 
 static void arm(struct limit *l)

@@ -213,7 +213,8 @@ static void part(struct memory *m, bool aborted)
         return;
     m->peer = peer->peer = NULL;
     if (!aborted && m->finished) {
-        stk_layer_raise(&peer->layer, STK_TX); /* whoever waits for room learns it now */
+        if (m->peer_waits)
+            stk_layer_raise(&peer->layer, STK_TX); /* there is no room to wait for any more */
         return;
     }
     peer->failure = -ECONNRESET;

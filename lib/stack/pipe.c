@@ -132,6 +132,52 @@ static int query(struct stk_layer *layer, int key, void *out, size_t len)
     return stack_stream_query(&pipe_of(layer)->stream, key, out, len);
 }
 
+/* --- Listening: one connection, which is there already -----------------------------------------
+ */
+
+struct pipe_listener {
+    struct stk_task task;
+    struct stk_listener *listener;
+};
+
+static void accept_the_one(struct stk_task *task)
+{
+    struct pipe_listener *l = STK_CONTAINER(task, struct pipe_listener, task);
+    const int code = stk_listener_accept(l->listener, l, NULL);
+    struct stk_error error;
+
+    if (code == 0)
+        return;
+    stk_error_set(&error, code, stk_listener_segment(l->listener)->type->name,
+                  "the connection can't be taken: %s", stk_strerror(code));
+    stk_listener_fail(l->listener, &error);
+}
+
+static int pipe_listen(struct stk_listener *listener, void *state, struct stk_error *error)
+{
+    struct pipe_listener *l = state;
+
+    (void)error;
+    l->listener = listener;
+    stk_task_init(&l->task, stk_listener_loop(listener), accept_the_one);
+    stk_task_queue(&l->task);
+    return 0;
+}
+
+static void pipe_unlisten(struct stk_listener *listener, void *state)
+{
+    (void)listener;
+    stk_task_stop(&((struct pipe_listener *)state)->task);
+}
+
+/* Opens its descriptors in start(), as one that connects does. */
+static int pipe_accept(struct stk_layer *layer, void *accepted)
+{
+    (void)layer;
+    (void)accepted;
+    return 0;
+}
+
 /* --- /stdio ---------------------------------------------------------------------------------- */
 
 static int stdio_init(struct stk_layer *layer)
@@ -165,6 +211,10 @@ static const struct stk_stream_type stdio_stream = {
     .abort = close_all,
     .query = query,
     .destroy = close_all,
+    .listener_size = sizeof(struct pipe_listener),
+    .listen = pipe_listen,
+    .unlisten = pipe_unlisten,
+    .accept = pipe_accept,
 };
 
 const struct stk_layer_type stk_layer_stdio = {
@@ -246,6 +296,10 @@ static const struct stk_stream_type fd_stream = {
     .abort = close_all,
     .query = query,
     .destroy = close_all,
+    .listener_size = sizeof(struct pipe_listener),
+    .listen = pipe_listen,
+    .unlisten = pipe_unlisten,
+    .accept = pipe_accept,
 };
 
 const struct stk_layer_type stk_layer_fd = {

@@ -4,6 +4,9 @@
  *   /stdio      standard input and output as one stream
  *   /fd/N       an inherited descriptor; /fd/R:W one for each direction
  *   /fifo/PATH  a named pipe, one direction
+ *
+ * Listening on /stdio or /fd takes the one connection that is there: the listening role for layers
+ * above, as a program that inetd started plays it.
  */
 #ifndef STK_STACK_PIPE_H
 #define STK_STACK_PIPE_H

@@ -28,6 +28,7 @@ static bool wants_bytes(const struct stk_conn *conn)
 
 static size_t give(struct stk_conn *conn, const uint8_t *data, size_t len)
 {
+    conn->again = false; /* what was asked for comes now */
     conn->in_received = true;
     const size_t used = conn->protocol->received(conn, data, len);
     conn->in_received = false;
@@ -139,7 +140,6 @@ static bool wants_unused(const struct stk_conn *conn)
 static bool offer_again(struct stk_conn *conn, size_t *budget)
 {
     while (wants_unused(conn) && wants_bytes(conn) && conn->state == CONN_OPEN && *budget > 0) {
-        conn->again = false;
         if (!offer(conn, NULL, 0))
             return false;
         --*budget;

@@ -16,6 +16,7 @@ struct record_file {
     FILE *file;
     const struct capture_format *format;
     unsigned connections; /* so far: names them apart */
+    bool stopped;         /* it could not be written, and that was said */
 };
 
 struct record {
@@ -86,6 +87,14 @@ static uint64_t wall_clock_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static void check(struct record_file *f)
+{
+    if (f->stopped || !ferror(f->file))
+        return;
+    f->stopped = true;
+    stk_log(STK_LOG_ERROR, "record", "the file can't be written: recording stops");
+}
+
 static void note(struct stk_layer *layer, enum capture_what what, const struct iovec *iov,
                  int count, size_t len)
 {
@@ -93,7 +102,7 @@ static void note(struct stk_layer *layer, enum capture_what what, const struct i
     struct capture *capture = &record_of(layer)->capture;
     const uint64_t now_us = wall_clock_us();
 
-    if (ferror(f->file))
+    if (f->stopped)
         return;
     if (len == 0)
         f->format->write(f->file, capture, now_us, what, NULL, 0);
@@ -103,8 +112,7 @@ static void note(struct stk_layer *layer, enum capture_what what, const struct i
         f->format->write(f->file, capture, now_us, what, iov[i].iov_base, n);
         len -= n;
     }
-    if (ferror(f->file))
-        stk_log(STK_LOG_ERROR, "record", "the file can't be written: recording stops");
+    check(f);
 }
 
 static void record_start(struct stk_layer *layer)
@@ -142,8 +150,10 @@ static void record_destroy(struct stk_layer *layer)
 {
     struct record_file *f = layer->shared;
 
-    if (f != NULL)
-        fflush(f->file);
+    if (f == NULL || f->stopped)
+        return;
+    fflush(f->file);
+    check(f);
 }
 
 static const struct stk_stream_type record_type = {
