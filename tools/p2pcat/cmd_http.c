@@ -78,7 +78,8 @@ static int open_output(struct fetch *f)
             talk_error("%s: %s", f->app.options.output, strerror(errno));
             return EXIT_LOCAL;
         }
-        snprintf(address, sizeof address, "/fd/%d", f->out_fd);
+        /* The layer closes its own; the last close is ours, because only it may say "disk full". */
+        snprintf(address, sizeof address, "/fd/%d", fcntl(f->out_fd, F_DUPFD_CLOEXEC, 0));
     }
     if (stk_connect(f->app.loop, address, &out_protocol, f, &f->out, &error) < 0) {
         talk_error("%s: %s", error.layer, error.text);

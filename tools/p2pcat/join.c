@@ -1,6 +1,7 @@
 #include "join.h"
 
 #include <string.h>
+#include <sys/wait.h>
 
 static struct join_side *side_of(const struct stk_conn *conn) { return stk_conn_user(conn); }
 
@@ -101,6 +102,15 @@ static void on_finished(struct stk_conn *conn)
 
 static void on_delivered(struct stk_conn *conn) { take_stats(side_of(conn)); }
 
+/* A command that ended by itself: its output is whole, whatever its exit status says. */
+static bool is_child_that_exited(const struct join_side *side)
+{
+    int status;
+
+    return stk_conn_query(side->conn, STK_QUERY_EXIT_STATUS, &status, sizeof status) == 0 &&
+           WIFEXITED(status);
+}
+
 /*
  * One side is gone. After an error a local end still gets what came before it; to a remote end a
  * clean finish would lie about what it has, so it sees a reset.
@@ -111,7 +121,7 @@ static void end_other(struct join_side *side, const struct stk_error *error)
 
     if (other->conn == NULL || other->closed || other->keep)
         return;
-    if (error != NULL && !other->local)
+    if (error != NULL && !other->local && !side->exited)
         stk_conn_fail(other->conn, -ECONNABORTED, "p2pcat", "the other side of the join failed");
     else
         stk_conn_close(other->conn);
@@ -122,6 +132,7 @@ static void side_closed(struct join_side *side, const struct stk_error *error)
     if (error != NULL && side->error.code == 0)
         side->error = *error;
     take_stats(side);
+    side->exited = side->conn != NULL && is_child_that_exited(side);
     side->closed = true;
     side->conn = NULL;
     unblock(side->other);

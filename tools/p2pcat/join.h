@@ -17,6 +17,7 @@ struct join_side {
     bool finish_other; /* the other side's end shall be sent when this one is there */
     bool keep;         /* outlives the join: never finished, closed or aborted by it */
     bool local;        /* a pipe, file or child of this machine: gets what came before an error */
+    bool exited;       /* a command that ended by itself */
     uint64_t received; /* bytes */
     struct stk_error error;
 };

@@ -44,6 +44,7 @@ static void tell_lost(struct stk_task *task)
     if (race->over)
         return;
     race->over = true;
+    stk_timer_stop(&race->next);
     race->lost(race, &race->error);
 }
 

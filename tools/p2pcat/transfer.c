@@ -175,7 +175,7 @@ static void tell_error(struct transfer *t)
     if (error == NULL || t->app->stopping)
         return;
     talk_error("%s: %s", error->layer, error->text);
-    if (moved(t) > 0 && !side->local) {
+    if (moved(t) > 0 && side->opened && !side->local) {
         char sent[TALK_SIZE_MAX], received[TALK_SIZE_MAX];
 
         talk_hint("after %s sent and %s received", talk_size(t->join.b.received, sent),
