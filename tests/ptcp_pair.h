@@ -43,6 +43,7 @@ struct pair {
     struct pair_datagram *flying;
     uint64_t now_us, free_us[2];
     uint64_t association;
+    bool early[2]; /* to this side: the association is not READY there */
     uint64_t sent[2], sent_bytes[2], delivered;
     /* Sees each datagram before the network does; may change it; false: it is lost. */
     bool (*tap)(struct pair *pair, int from, uint8_t *bytes, size_t size, bool probe);
@@ -157,6 +158,7 @@ static inline void pair_inject(struct pair *pair, int to, const void *bytes, siz
                                 .size = (uint16_t)size,
                                 .last_size = (uint16_t)size,
                                 .count = 1,
+                                .early = pair->early[to],
                                 .association = pair->association,
                                 .peer = &pair->addr[!to],
                                 .local = &pair->addr[to]};

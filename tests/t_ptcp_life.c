@@ -46,6 +46,13 @@ static bool gets(struct ptcp_conn *conn, const char *text)
     return len == (long)strlen(text) && memcmp(buffer, text, (size_t)len) == 0;
 }
 
+static int error_of(struct ptcp_conn *conn)
+{
+    const char *text;
+
+    return ptcp_conn_error(conn, &text);
+}
+
 /* --- Opening ------------------------------------------------------------------------------------
  */
 
@@ -78,6 +85,74 @@ static void sealed_mode_carries_bytes_in_the_first_packet(void)
     b = ptcp_accept(pair.end[PAIR_B]);
     CU_ASSERT_PTR_NOT_NULL_FATAL(b);
     CU_ASSERT_TRUE(gets(b, "early"));
+    tear_down();
+}
+
+/* B has a SYN with bytes that may be a recording. */
+static void send_early_syn(void)
+{
+    set_up(1, true);
+    pair.early[PAIR_B] = true;
+    ptcp_listen(pair.end[PAIR_B], NULL, 0);
+    a = pair_open(&pair, PAIR_A, NULL);
+    put(a, "early");
+    ptcp_conn_finish(a, pair.now_us);
+    pair_flush(&pair, PAIR_A);
+    pair.now_us += 10000;
+    pair_deliver(&pair);
+    CU_ASSERT_EQUAL(ptcp_connections(pair.end[PAIR_B]), 1);
+    CU_ASSERT_PTR_NULL(ptcp_accept(pair.end[PAIR_B]));
+    CU_ASSERT_PTR_NULL(ptcp_next_event(pair.end[PAIR_B]));
+}
+
+static void an_early_syn_waits_until_the_association_is_ready(void)
+{
+    send_early_syn();
+    ptcp_association_ready(pair.end[PAIR_B], pair.now_us, pair.association + 1);
+    CU_ASSERT_PTR_NULL(ptcp_accept(pair.end[PAIR_B]));
+    ptcp_association_ready(pair.end[PAIR_B], pair.now_us, pair.association);
+    b = ptcp_accept(pair.end[PAIR_B]);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+    CU_ASSERT_TRUE(ptcp_conn_take_events(b) & PTCP_RX_EOF);
+    CU_ASSERT_TRUE(gets(b, "early"));
+    tear_down();
+}
+
+static void an_early_syn_opens_when_its_sender_uses_the_answer(void)
+{
+    const uint64_t start_us = 1000000;
+
+    send_early_syn();
+    CU_ASSERT_EQUAL(pair.now_us, start_us + 10000);
+    while (a->state == PTCP_STATE_SYN_SENT && pair_step(&pair, start_us + 1000000))
+        ;
+    CU_ASSERT_EQUAL(pair.now_us, start_us + 20000); /* one round trip for who opens */
+    CU_ASSERT_PTR_NULL(ptcp_accept(pair.end[PAIR_B]));
+    pair_run_for(&pair, 40000);
+    b = ptcp_accept(pair.end[PAIR_B]);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+    CU_ASSERT_TRUE(gets(b, "early"));
+    tear_down();
+}
+
+static void an_early_syn_leaves_nothing_when_the_association_fails(void)
+{
+    send_early_syn();
+    ptcp_association_failed(pair.end[PAIR_B], pair.now_us, pair.association, -ETIMEDOUT, "silent");
+    CU_ASSERT_EQUAL(ptcp_connections(pair.end[PAIR_B]), 0);
+    CU_ASSERT_EQUAL(pair.end[PAIR_B]->waiting, 0);
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_B]), 0);
+    CU_ASSERT_PTR_NULL(ptcp_accept(pair.end[PAIR_B]));
+    tear_down();
+}
+
+static void who_stops_listening_resets_what_is_about_to_open(void)
+{
+    send_early_syn();
+    ptcp_unlisten(pair.end[PAIR_B], pair.now_us);
+    CU_ASSERT_EQUAL(ptcp_connections(pair.end[PAIR_B]), 0);
+    pair_run_for(&pair, 2000000); /* it has no answer yet and asks again */
+    CU_ASSERT_EQUAL(error_of(a), -ECONNREFUSED);
     tear_down();
 }
 
@@ -127,13 +202,6 @@ static void handshakes_survive_heavy_loss(void)
         tear_down();
     }
     CU_ASSERT_EQUAL(failed, 0);
-}
-
-static int error_of(struct ptcp_conn *conn)
-{
-    const char *text;
-
-    return ptcp_conn_error(conn, &text);
 }
 
 static void nobody_listening_refuses_at_once(void)
@@ -457,6 +525,14 @@ static CU_TestInfo tests[] = {
      plain_mode_keeps_nothing_before_the_cookie_returns},
     {"sealed mode carries bytes in the first packet",
      sealed_mode_carries_bytes_in_the_first_packet},
+    {"an early syn waits until the association is ready",
+     an_early_syn_waits_until_the_association_is_ready},
+    {"an early syn opens when its sender uses the answer",
+     an_early_syn_opens_when_its_sender_uses_the_answer},
+    {"an early syn leaves nothing when the association fails",
+     an_early_syn_leaves_nothing_when_the_association_fails},
+    {"who stops listening resets what is about to open",
+     who_stops_listening_resets_what_is_about_to_open},
     {"syns that cross make one connection", syns_that_cross_make_one_connection},
     {"crossing survives loss", crossing_survives_loss},
     {"handshakes survive heavy loss", handshakes_survive_heavy_loss},

@@ -252,7 +252,10 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
     struct ptcp_bridge *bridge = user;
     const uint64_t now_us = ptcp_bridge_now_us(bridge);
 
-    if (event == STK_ASSOCIATION_MOVED) {
+    if (event == STK_ASSOCIATION_READY) {
+        ptcp_association_ready(bridge->endpoint, now_us, association);
+        tell(bridge);
+    } else if (event == STK_ASSOCIATION_MOVED) {
         ptcp_association_moved(bridge->endpoint, now_us, association);
     } else if (event == STK_ASSOCIATION_FAILED) {
         bridge->failure = error ? *error : (struct stk_error){.code = -ECONNABORTED};

@@ -198,14 +198,22 @@ void ptcp_listen(struct ptcp_endpoint *endpoint, const struct stk_ptcp_options *
     endpoint->backlog = backlog ? backlog : PTCP_BACKLOG_DEFAULT;
 }
 
+static void reset_passive(struct stk_node *list, uint64_t now_us)
+{
+    STK_LIST_EACH(node, list)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+
+        if (conn->passive)
+            ptcp_conn_reset(conn, now_us, PTCP_RESET_REFUSED, -ECONNABORTED, "nobody accepted it");
+    }
+}
+
 void ptcp_unlisten(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
     endpoint->listening = false;
-    STK_LIST_EACH(node, &endpoint->accepting)
-    {
-        ptcp_conn_reset(STK_CONTAINER(node, struct ptcp_conn, queue), now_us, PTCP_RESET_REFUSED,
-                        -ECONNABORTED, "nobody accepted it");
-    }
+    reset_passive(&endpoint->opening, now_us);
+    reset_passive(&endpoint->accepting, now_us);
 }
 
 struct ptcp_conn *ptcp_accept(struct ptcp_endpoint *endpoint)
@@ -379,7 +387,8 @@ static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival,
     conn->path->validated = true; /* by cookie, or by the association */
     ptcp_conn_take_params(conn, params);
     ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
-    if (!is_plain(arrival))
+    /* An early SYN may be a recording: until the association is READY nobody hears of it. */
+    if (!is_plain(arrival) && !arrival->run->early)
         ptcp_conn_establish(conn, arrival->now_us);
     deliver(conn, arrival);
 }
@@ -731,6 +740,20 @@ void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const str
         if (conn->state == PTCP_STATE_SYN_SENT && conn->association == 0 &&
             stk_addr_equal(&conn->peer, peer))
             ptcp_conn_fail(conn, now_us, -ECONNREFUSED, "the host says that nobody listens there");
+    }
+}
+
+void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
+{
+    STK_LIST_EACH(node, &endpoint->opening)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+
+        if (!conn->passive || conn->association != association)
+            continue;
+        ptcp_conn_establish(conn, now_us);
+        ptcp_conn_step(conn, now_us);
+        ptcp_endpoint_touch(endpoint, conn);
     }
 }
 

@@ -74,7 +74,7 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint);
 /* `options` (may be NULL) are for the connections to come; `backlog` 0: the default. */
 void ptcp_listen(struct ptcp_endpoint *endpoint, const struct stk_ptcp_options *options,
                  uint32_t backlog);
-/* Connections that nobody accepted are reset. */
+/* Connections that nobody accepted, or that were about to open, are reset. */
 void ptcp_unlisten(struct ptcp_endpoint *endpoint, uint64_t now_us);
 /* The next connection whose handshake is done; its handle is the caller's. NULL: none. */
 struct ptcp_conn *ptcp_accept(struct ptcp_endpoint *endpoint);
@@ -106,6 +106,8 @@ struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint);
 
 /* Advice from below. */
 void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
+/* Connections that came with an early SYN are real. */
+void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
 void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
 void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
                              int code, const char *text);

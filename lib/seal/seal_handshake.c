@@ -52,6 +52,7 @@ void seal_hand_up(struct seal_association *a, const struct stk_run *from, const 
     run.size = run.last_size = (uint16_t)len;
     run.count = 1;
     run.association = a->id;
+    run.early = a->state == SEAL_ANSWERING;
     seal_push_up(a->port, &run);
     seal_flush_up(a->port);
 }

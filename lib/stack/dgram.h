@@ -44,6 +44,7 @@ struct stk_run {
     uint16_t count;
     uint8_t ecn;          /* enum stk_ecn; on input that of the whole run */
     uint8_t probe;        /* a path probe: set Don't Fragment, and losing it for size is no error */
+    uint8_t early;        /* on input: the association is not READY, so this may be a recording */
     uint64_t association; /* 0: none; else the sealed association that carried or shall carry it */
     const struct stk_addr *peer;  /* where to, or from; may be NULL when an association is set */
     const struct stk_addr *local; /* which local address; NULL: the kernel's choice */
