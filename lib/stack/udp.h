@@ -12,7 +12,10 @@
 
 enum {
     STACK_UDP_BATCH = 16,           /* messages that one receive call takes */
+    STACK_UDP_LARGE_BYTES = 16384,  /* messages that are longer on average are large ones */
+    STACK_UDP_LARGE_BATCH = 4,      /* of these one call takes so many */
     STACK_UDP_ROUNDS = 4,           /* receive calls in one turn */
+    STACK_UDP_TURN_BYTES = 262144,  /* after so many, who reads from above gets its turn */
     STACK_UDP_BUFFER_BYTES = 65536, /* one message: a whole run where the kernel coalesces */
     STACK_UDP_CONTROL_BYTES = 256,
     STACK_UDP_ERRORS_MAX = 32, /* ICMP reports taken in one turn */
@@ -42,6 +45,7 @@ struct stack_udp {
     int fd;     /* -1: not open */
     int family; /* of the socket */
     bool gso;
+    bool large;   /* what came last was */
     bool blocked; /* send() came back short: `writable` is owed */
 };
 

@@ -34,9 +34,9 @@ int stack_udp_arena_of(struct stk_loop *loop, struct stack_udp_arena **out)
     return 0;
 }
 
-static void arena_reset(struct stack_udp_arena *arena)
+static void arena_reset(struct stack_udp_arena *arena, int count)
 {
-    for (int i = 0; i < STACK_UDP_BATCH; i++) {
+    for (int i = 0; i < count; i++) {
         arena->iov[i] = (struct iovec){arena->buffers[i], STACK_UDP_BUFFER_BYTES};
         arena->messages[i].msg_hdr = (struct msghdr){
             .msg_name = &arena->names[i],
@@ -189,16 +189,19 @@ static void add_message(struct intake *intake, const struct arrival *arrival, ui
     add_run(intake, arrival, data, len, size);
 }
 
-static void take_batch(struct stack_udp *udp, int count)
+/* Returns the bytes of the batch. */
+static size_t take_batch(struct stack_udp *udp, int count)
 {
     struct stack_udp_arena *arena = udp->arena;
     struct arrival arrivals[STACK_UDP_BATCH];
     struct intake intake = {.udp = udp};
+    size_t total = 0;
 
     for (int i = 0; i < count; i++) {
         const size_t len = arena->messages[i].msg_len;
         struct msghdr *message = &arena->messages[i].msg_hdr;
 
+        total += len;
         /* Empty datagrams carry nothing, and a cut one is not what was sent. */
         if (len == 0 || len > UINT16_MAX || (message->msg_flags & MSG_TRUNC))
             continue;
@@ -206,6 +209,7 @@ static void take_batch(struct stack_udp *udp, int count)
         add_message(&intake, &arrivals[i], arena->buffers[i], len);
     }
     deliver(&intake);
+    return total;
 }
 
 bool stack_udp_is_unreachable(int error)
@@ -215,12 +219,15 @@ bool stack_udp_is_unreachable(int error)
            error == EPROTO;
 }
 
-/* Returns how many messages came, or a negated errno. */
-static int receive(struct stack_udp *udp)
+/*
+ * Returns how many messages came, or a negated errno. Few large messages come at a time: their
+ * bytes are copied or opened next, and by then have to be in the processor's cache still.
+ */
+static int receive(struct stack_udp *udp, int most)
 {
-    arena_reset(udp->arena);
+    arena_reset(udp->arena, most);
     const int count =
-        stk_sys.recvmmsg(udp->fd, udp->arena->messages, STACK_UDP_BATCH, MSG_DONTWAIT, NULL);
+        stk_sys.recvmmsg(udp->fd, udp->arena->messages, (unsigned)most, MSG_DONTWAIT, NULL);
     return count < 0 ? -errno : count;
 }
 
@@ -239,14 +246,19 @@ static void receive_failed(struct stack_udp *udp, int code)
 
 void stack_udp_readable(struct stack_udp *udp)
 {
-    for (int round = 0; round < STACK_UDP_ROUNDS; round++) {
-        const int count = receive(udp);
+    size_t total = 0;
+
+    for (int round = 0; round < STACK_UDP_ROUNDS && total < STACK_UDP_TURN_BYTES; round++) {
+        const int most = udp->large ? STACK_UDP_LARGE_BATCH : STACK_UDP_BATCH;
+        const int count = receive(udp, most);
         if (count < 0) {
             receive_failed(udp, count);
             return;
         }
-        take_batch(udp, count);
-        if (count < STACK_UDP_BATCH)
+        const size_t bytes = take_batch(udp, count);
+        udp->large = bytes > (size_t)count * STACK_UDP_LARGE_BYTES;
+        total += bytes;
+        if (count < most)
             return;
     }
 }
