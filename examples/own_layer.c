@@ -25,7 +25,7 @@ static size_t received(struct stk_conn *conn, const uint8_t *data, size_t len)
     uint64_t bytes = 0;
 
     stk_conn_query(conn, QUERY_ROT_BYTES, &bytes, sizeof bytes);
-    printf("%-13s sees \"%.*s\" (rot saw %" PRIu64 " bytes)\n",
+    printf("%-18s sees \"%.*s\" (rot saw %" PRIu64 " bytes)\n",
            stk_conn_describe(conn, stack, sizeof stack), (int)len, (const char *)data, bytes);
     return len;
 }

@@ -24,11 +24,15 @@ struct page {
 static void answer(struct stk_http_exchange *exchange, const struct stk_http_head *head)
 {
     struct stk_conn *conn = stk_http_exchange_conn(exchange);
-    char stack[256], cipher[64] = "", text[512];
+    struct stk_addr peer = {0};
+    char from[STK_ADDR_TEXT_MAX], version[32] = "", cipher[64] = "", text[512];
 
+    stk_conn_query(conn, STK_QUERY_PEER_ADDR, &peer, sizeof peer);
+    stk_conn_query(conn, STK_QUERY_TLS_VERSION, version, sizeof version);
     stk_conn_query(conn, STK_QUERY_CIPHER, cipher, sizeof cipher);
-    const int len = snprintf(text, sizeof text, "%s came over %s with %s\n", head->path,
-                             stk_conn_describe(conn, stack, sizeof stack), cipher);
+    const int len =
+        snprintf(text, sizeof text, "%s was asked for by %s, over %s (%s), PTCP and UDP\n",
+                 head->path, stk_addr_format(&peer, from), version, cipher);
     stk_http_reply(exchange, 200, "text/plain", text, (size_t)len);
 }
 

@@ -33,8 +33,8 @@ serve() {
 
 own_layer_turns_letters() {
     expect own_layer "$("$examples/own_layer")" \
-        '/memory/a     sees "Uryyb, ynlre" (rot saw 0 bytes)
-/memory/b/rot sees "Hello, layer" (rot saw 12 bytes)'
+        '/memory/a          sees "Uryyb, ynlre" (rot saw 0 bytes)
+/memory/b/rot,by=5 sees "Hello, layer" (rot saw 12 bytes)'
 }
 
 starttls_encrypts_what_follows() {
@@ -42,7 +42,7 @@ starttls_encrypts_what_follows() {
     for stack in /memory/x "/unix/${dir//\//%2F}%2Fsocket"; do
         "$examples/starttls" "$stack" >"$dir/talk"
         expect "starttls $stack" "$(wc -l <"$dir/talk")" 4
-        grep -q '^server reads "this is secret" from .*/tls$' "$dir/talk" || fail "$(cat "$dir/talk")"
+        grep -q '^server reads "this is secret" from .*/tls,cert=' "$dir/talk" || fail "$(cat "$dir/talk")"
         grep -q '^client reads "go ahead" from ' "$dir/talk" || fail "$(cat "$dir/talk")"
     done
 }
@@ -50,7 +50,7 @@ starttls_encrypts_what_follows() {
 stacked_http_answers() {
     local page
     page=$("$examples/stacked_http")
-    grep -Eq '^200 /hello came over /ip4/127.0.0.1/udp/[0-9]+/ptcp/tls with TLS_' <<<"$page" ||
+    grep -Eq '^200 /hello was asked for by 127.0.0.1:[0-9]+, over TLSv1.3 \(TLS_' <<<"$page" ||
         fail "stacked_http: $page"
 }
 
