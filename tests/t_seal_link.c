@@ -163,6 +163,38 @@ static void lost_handshake_packets_are_sent_again(void)
     }
 }
 
+/* The first initiation arrives; then nothing passes for so long that the responder forgets it. */
+static bool dark_for_a_while(struct world *w, struct world_packet *packet)
+{
+    (void)packet;
+    return w->now_us < *(uint64_t *)w->context ||
+           w->now_us >= *(uint64_t *)w->context + 12 * SECOND;
+}
+
+static void an_initiation_is_renewed_before_the_peer_forgets_it(void)
+{
+    char big[1000] = "hello";
+
+    for (unsigned len = 5; len <= sizeof(big); len += sizeof(big) - 5) {
+        uint64_t dark_us;
+
+        begin(",handshake-timeout=30s", "");
+        dark_us = world.now_us + WORLD_DELAY_US / 2;
+        world.filter = dark_for_a_while;
+        world.context = &dark_us;
+        connect_to(&b->addr);
+        world_send(a, id, big, len);
+        world_run(&world, 15 * SECOND);
+        CU_ASSERT_EQUAL(a->ready, 1);
+        CU_ASSERT_EQUAL(a->failed, 0);
+        CU_ASSERT_EQUAL(b->ready, 1);
+        CU_ASSERT_EQUAL(b->len, len);
+        CU_ASSERT_EQUAL(stats_of(b).replayed, 0);
+        CU_ASSERT_EQUAL(stats_of(b).associations, 2); /* the first failed, and is still retained */
+        end();
+    }
+}
+
 static bool drop_responses_once(struct world *w, struct world_packet *packet)
 {
     (void)w;
@@ -517,6 +549,8 @@ int main(void)
         {"what the wire does not take comes back open",
          what_the_wire_does_not_take_comes_back_open},
         {"lost handshake packets are sent again", lost_handshake_packets_are_sent_again},
+        {"an initiation is renewed before the peer forgets it",
+         an_initiation_is_renewed_before_the_peer_forgets_it},
         {"a lost response is repeated, not made anew", a_lost_response_is_repeated_not_made_anew},
         {"nobody there ends in a useful error", nobody_there_ends_in_a_useful_error},
         {"what the network says is told with the time-out",

@@ -76,6 +76,8 @@ void seal_stamps_note(struct seal_stamps *stamps, uint64_t hash, uint64_t timest
 {
     const unsigned at = hash % SEAL_STAMPS;
 
+    if (!seal_stamps_is_fresh(stamps, hash, timestamp))
+        return;
     stamps->hash[at] = hash;
     stamps->timestamp[at] = timestamp;
 }

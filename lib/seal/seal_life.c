@@ -41,6 +41,7 @@ static void free_soon(struct seal_association *a)
 void seal_life_fail(struct seal_association *a, const struct stk_error *error)
 {
     seal_association_enter(a, SEAL_DEAD);
+    seal_association_leave(a);
     drop_secrets(a);
     raise(a, STK_ASSOCIATION_FAILED, error);
     if (!a->retained)

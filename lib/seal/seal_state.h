@@ -194,6 +194,8 @@ static inline uint64_t seal_now(const struct seal_port *port)
 /* The new association is in the table, its task and timer are stopped. 0, -ENOMEM, STK_ELIMIT. */
 int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
                          uint64_t tag, struct seal_association **out);
+/* It is not found by its tag any more: a newer initiation with that tag makes a new one. */
+void seal_association_leave(struct seal_association *a);
 void seal_association_free(struct seal_association *a);
 void seal_association_enter(struct seal_association *a, enum seal_state state);
 struct seal_association *seal_association_by_id(struct seal_port *port, uint64_t id);

@@ -116,11 +116,17 @@ static void remember_timestamp(struct seal_association *a)
                          a->received_timestamp);
 }
 
+void seal_association_leave(struct seal_association *a)
+{
+    remember_timestamp(a);
+    stk_list_remove(&a->bucket);
+}
+
 void seal_association_free(struct seal_association *a)
 {
     struct seal_port *port = a->port;
 
-    remember_timestamp(a);
+    seal_association_leave(a);
     stk_timer_stop(&a->timer);
     stk_task_stop(&a->task);
     seal_attempt_free(a);
@@ -130,7 +136,6 @@ void seal_association_free(struct seal_association *a)
     if (a->held)
         sodium_memzero(a->held, sizeof(*a->held));
     stk_free(a->held);
-    stk_list_remove(&a->bucket);
     assert(port->slots[a->slot] == a && port->live > 0);
     port->slots[a->slot] = NULL;
     port->live--;
