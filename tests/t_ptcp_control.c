@@ -25,16 +25,16 @@ static void cubic_follows_its_formula(void)
     CU_ASSERT_TRUE(close_to(ptcp_cubic_window(8.4344, 4.2172, 100), 130));
 }
 
-static struct stk_rtt rtt_of(uint64_t rtt_us)
+static struct ptcp_rtt rtt_of(uint64_t rtt_us)
 {
-    struct stk_rtt rtt;
+    struct ptcp_rtt rtt;
 
-    stk_rtt_init(&rtt);
-    stk_rtt_sample(&rtt, rtt_us, 0);
+    ptcp_rtt_init(&rtt);
+    ptcp_rtt_sample(&rtt, rtt_us, 0);
     return rtt;
 }
 
-static void ack_all(struct ptcp_cc *cc, const struct stk_rtt *rtt, uint64_t now_us, uint64_t bytes)
+static void ack_all(struct ptcp_cc *cc, const struct ptcp_rtt *rtt, uint64_t now_us, uint64_t bytes)
 {
     const struct ptcp_ack_sample ack = {.now_us = now_us,
                                         .acked_bytes = bytes,
@@ -48,7 +48,7 @@ static void ack_all(struct ptcp_cc *cc, const struct stk_rtt *rtt, uint64_t now_
 
 static void cubic_cuts_to_seven_tenths_and_comes_back_in_time(void)
 {
-    const struct stk_rtt rtt = rtt_of(100000);
+    const struct ptcp_rtt rtt = rtt_of(100000);
     uint64_t now_us = 1000000;
     struct ptcp_cc cc;
 
@@ -96,7 +96,7 @@ static void persistent_congestion_leaves_two_packets(void)
 static void an_unused_window_does_not_grow(void)
 {
     struct ptcp_cc cc;
-    const struct stk_rtt rtt = rtt_of(10000);
+    const struct ptcp_rtt rtt = rtt_of(10000);
 
     ptcp_cc_init(&cc, &ptcp_cubic, 1000);
     cc.type->on_ack(&cc,

@@ -38,7 +38,7 @@ uint64_t ptcp_cc_min_window(const struct ptcp_cc *cc)
 }
 
 /* RFC 9002 section 7.7: a little faster than the window, so that it can grow. */
-uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct stk_rtt *rtt)
+uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt)
 {
     const uint64_t percent = ptcp_cc_in_slow_start(cc) ? 200 : 125;
     const uint64_t rtt_us = rtt->smoothed_us ? rtt->smoothed_us : 1;

@@ -29,7 +29,7 @@ struct ptcp_ack_sample {
     uint64_t rate_bytes_per_s; /* the delivery rate sample; 0: none */
     uint64_t prior_delivered;  /* `delivered` when the newest packet was sent */
     bool app_limited;          /* the sender had not enough to send: samples are lower bounds */
-    const struct stk_rtt *rtt;
+    const struct ptcp_rtt *rtt;
 };
 
 struct ptcp_loss_sample {
@@ -53,7 +53,7 @@ struct ptcp_cc_type {
     /* All losses of the last reduction turned out to be wrong. */
     void (*on_undo)(struct ptcp_cc *cc);
     /* Bytes per second; 0: unlimited. */
-    uint64_t (*pacing_rate)(const struct ptcp_cc *cc, const struct stk_rtt *rtt);
+    uint64_t (*pacing_rate)(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt);
 };
 
 struct ptcp_cc {
@@ -84,6 +84,6 @@ static inline bool ptcp_cc_in_recovery(const struct ptcp_cc *cc, uint64_t sent_u
     return cc->reduced && sent_us <= cc->recovery_start_us;
 }
 uint64_t ptcp_cc_min_window(const struct ptcp_cc *cc);
-uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct stk_rtt *rtt);
+uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt);
 
 #endif

@@ -366,7 +366,7 @@ int ptcp_conn_error(const struct ptcp_conn *conn, const char **text)
 void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
 {
     const struct ptcp_path *path = conn->path;
-    const struct stk_rtt *rtt = &path->rtt;
+    const struct ptcp_rtt *rtt = &path->rtt;
     const struct ptcp_flow *flow = &conn->flow;
 
     *stats = (struct stk_ptcp_stats){

@@ -4,7 +4,7 @@ void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint1
                     uint16_t max_datagram, uint16_t fixed_mtu)
 {
     *path = (struct ptcp_path){.overhead = overhead};
-    stk_rtt_init(&path->rtt);
+    ptcp_rtt_init(&path->rtt);
     ptcp_mtu_init(&path->mtu, max_datagram, fixed_mtu);
     ptcp_cc_init(&path->cc, cc, path->mtu.current);
     ptcp_pacer_init(&path->pacer, path->mtu.current);

@@ -11,7 +11,7 @@
 #include "rtt.h"
 
 struct ptcp_path {
-    struct stk_rtt rtt;
+    struct ptcp_rtt rtt;
     struct ptcp_cc cc;
     struct ptcp_pacer pacer;
     struct ptcp_mtu mtu;

@@ -109,7 +109,8 @@ static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, u
     if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us)
         return;
     sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
-    stk_rtt_sample(&path->rtt, sample->rtt_us, min_u64(ack->delay_us, recovery->peer_ack_delay_us));
+    ptcp_rtt_sample(&path->rtt, sample->rtt_us,
+                    min_u64(ack->delay_us, recovery->peer_ack_delay_us));
 }
 
 static void sample_rate(struct ptcp_recovery *recovery, uint64_t now_us, const struct news *news,
@@ -142,7 +143,7 @@ static uint64_t patience_us(const struct ptcp_recovery *recovery, const struct p
 {
     const uint64_t rtt_us = max_u64(path->rtt.latest_us, path->rtt.smoothed_us);
 
-    return max_u64(rtt_us + rtt_us * recovery->reorder_eighths / 8, STK_RTT_GRANULARITY_US);
+    return max_u64(rtt_us + rtt_us * recovery->reorder_eighths / 8, PTCP_RTT_GRANULARITY_US);
 }
 
 static void take_lost(struct ptcp_recovery *recovery, struct ptcp_sent *record,
@@ -197,7 +198,7 @@ static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, 
 static bool is_persistent(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
                           const struct losses *losses)
 {
-    const uint64_t pto_us = stk_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
+    const uint64_t pto_us = ptcp_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
 
     return path->rtt.sampled && losses->span_count >= 2 &&
            losses->span_last_us - losses->span_first_us >= PTCP_PERSISTENT_PTOS * pto_us;
@@ -304,7 +305,7 @@ int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
 static uint64_t probe_timeout_us(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
                                  bool handshake)
 {
-    const uint64_t base_us = stk_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
+    const uint64_t base_us = ptcp_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us);
     const uint64_t most_us =
         handshake ? PTCP_PTO_HANDSHAKE_US : max_u64(2 * base_us, PTCP_PTO_MAX_US);
     const uint32_t shift =
