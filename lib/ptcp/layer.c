@@ -406,6 +406,7 @@ static const struct stk_option_type options[] = {
 
 static const struct stk_stream_type stream = {
     .size = sizeof(struct ptcp_layer),
+    .lingers = true,
     .prepare = prepare,
     .start = start,
     .recv = recv_bytes,

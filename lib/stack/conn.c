@@ -141,8 +141,7 @@ static void deadline_passed(struct stk_timer *timer)
                  "no answer within %.3g s: check that the peer is up and reachable",
                  (double)conn->open_timeout_us / 1e6);
         conn_set_error(conn, -ETIMEDOUT, layer->segment->type->name, text);
-        layer_abort(conn->top);
-        conn_end(conn);
+        conn_break(conn);
     }
 }
 
@@ -230,6 +229,14 @@ void conn_end(struct stk_conn *conn)
     conn_move(conn, CONN_ENDING);
     stk_timer_stop(&conn->deadline);
     conn_schedule(conn);
+}
+
+void conn_break(struct stk_conn *conn)
+{
+    if (!conn_is_live(conn))
+        return;
+    layer_abort(conn->top);
+    conn_end(conn);
 }
 
 /* Both directions are done: nothing is left to say. */
@@ -363,8 +370,7 @@ void stk_conn_fail(struct stk_conn *conn, int code, const char *layer, const cha
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     conn_set_error(conn, code, layer, text);
-    layer_abort(conn->top);
-    conn_end(conn);
+    conn_break(conn);
 }
 
 void *stk_conn_user(const struct stk_conn *conn) { return conn->user; }

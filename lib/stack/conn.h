@@ -51,6 +51,7 @@ struct stk_conn {
     bool readable;          /* recv has not said AGAIN, nor the end */
     bool paused;
     bool peer_finished; /* recv gave 0 */
+    bool failing;       /* an error came up: what came before it is read, then this ends */
     bool finished_told;
     bool in_received;
     bool again;
@@ -73,6 +74,8 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
              struct stk_error *error);
 void conn_start(struct stk_conn *conn);
 void conn_move(struct stk_conn *conn, enum conn_state next);
+/* Aborts the layers and ends it with the error that is set. */
+void conn_break(struct stk_conn *conn);
 /* Ends it: closed() follows from the loop with the sticky error, if any. */
 void conn_end(struct stk_conn *conn);
 void conn_free(struct stk_conn *conn); /* layers top first */

@@ -155,27 +155,20 @@ static void deliver_to_layer(struct stk_layer *layer, unsigned events)
         stk_layer_raise(layer, events);
 }
 
-/* A failure before READY has nothing to read before it: the stack will never open. */
-static void fail_while_opening(struct stk_conn *conn, unsigned events)
-{
-    if (events & STK_ERROR) {
-        layer_abort(conn->top);
-        conn_end(conn);
-    }
-}
-
 static void deliver_to_protocol(struct stk_conn *conn, unsigned events)
 {
     if (events & STK_READY)
         conn_became_ready(conn);
     /* A close may have come before READY: then this is not the state OPENING any more. */
     if (conn->state == CONN_OPENING || !conn->top->ready) {
-        fail_while_opening(conn, events);
+        if (events & STK_ERROR) /* nothing can be read before it: the stack will never open */
+            conn_break(conn);
         return;
     }
-    if ((events & STK_ERROR) && conn->peer_finished) { /* nothing is left to be read before it */
-        layer_abort(conn->top);
-        conn_end(conn);
+    if (events & STK_ERROR)
+        conn->failing = true;
+    if (conn->failing && conn->peer_finished) {
+        conn_break(conn);
         return;
     }
     if (events & (STK_RX | STK_RX_EOF | STK_ERROR))

@@ -7,6 +7,7 @@ struct authority {
     char host[256];
     unsigned port; /* 0: none given */
     size_t len;    /* bytes of the text that it took */
+    bool bracketed;
 };
 
 static bool parse_port(const char *digits, size_t len, unsigned *port)
@@ -38,6 +39,7 @@ static bool parse_authority(const char *text, struct authority *a)
             return false;
         text++;
         after = host_end + 1;
+        a->bracketed = true;
     } else {
         host_end = memchr(text, ':', len);
         if (host_end == NULL)
@@ -47,6 +49,8 @@ static bool parse_authority(const char *text, struct authority *a)
     if ((size_t)(host_end - text) >= sizeof a->host)
         return false;
     memcpy(a->host, text, (size_t)(host_end - text));
+    if (a->bracketed && stk_addr_parse_ip(&(struct stk_addr){0}, a->host, 0) < 0)
+        return false; /* brackets are for IPv6 literals */
     return after == end ||
            (*after == ':' && parse_port(after + 1, (size_t)(end - after - 1), &a->port));
 }

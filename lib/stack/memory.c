@@ -251,6 +251,7 @@ static void memory_destroy(struct stk_layer *layer)
 
 static const struct stk_stream_type memory_type = {
     .size = sizeof(struct memory),
+    .lingers = true,
     .init = memory_init,
     .start = memory_start,
     .recv = memory_recv,

@@ -1,6 +1,7 @@
 #include "option.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -66,6 +67,8 @@ static bool scaled(const char *text, const struct unit *units, uint64_t *out)
 
     uint64_t fraction = 0, scale = 1;
     if (*end == '.') {
+        if (end[1] < '0' || end[1] > '9')
+            return false;
         for (end++; *end >= '0' && *end <= '9'; end++)
             if (scale < 1000000) {
                 fraction = fraction * 10 + (uint64_t)(*end - '0');
@@ -101,6 +104,32 @@ static bool flag(const char *text, uint64_t *out)
     return false;
 }
 
+/* A bound as people would write it: in the largest unit that divides it. */
+static const char *bound_text(enum stk_option_kind kind, uint64_t value, char *out, size_t size)
+{
+    const struct unit *best = &(const struct unit){"", 1};
+
+    if (kind == STK_OPTION_PERCENT) {
+        snprintf(out, size, "%g%%", (double)value / 10000);
+        return out;
+    }
+    for (const struct unit *u = units_of(kind); u->name != NULL; u++)
+        if (value > 0 && value % u->factor == 0 && *u->name != '\0' && u->factor >= best->factor)
+            best = u;
+    snprintf(out, size, "%" PRIu64 "%s", value / best->factor, best->name);
+    return out;
+}
+
+static int out_of_range(const struct stk_option_type *type, const char *text,
+                        struct stk_error *error)
+{
+    char from[32], to[32];
+
+    return stk_error_set(error, STK_ESYNTAX, "", "%s=%s is out of range: %s to %s are allowed",
+                         type->name, text, bound_text(type->kind, type->min, from, sizeof from),
+                         bound_text(type->kind, type->max, to, sizeof to));
+}
+
 int option_parse(const struct stk_option_type *type, const char *text, uint64_t *number,
                  struct stk_error *error)
 {
@@ -118,9 +147,7 @@ int option_parse(const struct stk_option_type *type, const char *text, uint64_t 
         return stk_error_set(error, STK_ESYNTAX, "", "%s=%s: expected %s", type->name, text,
                              example_of(type->kind));
     if ((type->min != 0 || type->max != 0) && (value < type->min || value > type->max))
-        return stk_error_set(error, STK_ESYNTAX, "",
-                             "%s=%s is out of range: %" PRIu64 " to %" PRIu64 " are allowed",
-                             type->name, text, type->min, type->max);
+        return out_of_range(type, text, error);
     *number = value;
     return 0;
 }

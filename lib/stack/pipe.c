@@ -289,6 +289,7 @@ static void fd_start(struct stk_layer *layer)
 
 static const struct stk_stream_type fd_stream = {
     .size = sizeof(struct pipe_stream),
+    .lingers = true,
     .init = fd_init,
     .start = fd_start,
     .recv = recv_bytes,

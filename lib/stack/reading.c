@@ -167,10 +167,11 @@ static void stopped(struct stk_conn *conn, long status)
     if (status == 0) {
         conn->peer_finished = true;
         tell_finished(conn);
+        if (conn->failing) /* and this was all that came before the error */
+            conn_break(conn);
     } else if (status != STK_AGAIN && conn_is_live(conn)) {
         conn_set_error(conn, (int)status, "conn", stk_strerror((int)status));
-        layer_abort(conn->top);
-        conn_end(conn);
+        conn_break(conn);
     }
 }
 

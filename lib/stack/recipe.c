@@ -157,31 +157,30 @@ static int take_word(struct parse *p, size_t len, const char **out)
 /* --- Names -------------------------------------------------------------------------------------
  */
 
-/* Edit distance with a bound: enough to find what a typing error meant. */
+enum { NAME_MAX_LEN = 31 };
+
+static unsigned least(unsigned a, unsigned b) { return a < b ? a : b; }
+
+/* Edit distance, two letters swapped counting as one mistake: what a typing error meant. */
 static unsigned distance(const char *a, const char *b)
 {
-    unsigned row[33];
-    const size_t n = strlen(b);
+    unsigned d[NAME_MAX_LEN + 1][NAME_MAX_LEN + 1];
+    const size_t m = strlen(a), n = strlen(b);
 
-    if (n >= 32 || strlen(a) >= 32)
-        return 99;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= n; j++) {
-            const unsigned up = row[j];
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-            best = up + 1 < best ? up + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-            diagonal = up;
+    if (m > NAME_MAX_LEN || n > NAME_MAX_LEN)
+        return UINT32_MAX;
+    for (size_t i = 0; i <= m; i++)
+        for (size_t j = 0; j <= n; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1,
+                            d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
         }
-    }
-    return row[n];
+    return d[m][n];
 }
 
 static const char *nearest_name(const char *name)

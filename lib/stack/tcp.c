@@ -179,6 +179,7 @@ static const struct stk_option_type options[] = {
 
 static const struct stk_stream_type stream = {
     .size = sizeof(struct stack_tcp),
+    .lingers = true,
     .prepare = prepare,
     .init = init,
     .start = start,

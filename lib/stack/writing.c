@@ -6,10 +6,9 @@
 static long failed(struct stk_conn *conn, long status)
 {
     conn_set_error(conn, (int)status, "conn", stk_strerror((int)status));
-    if (conn->peer_finished) {
-        layer_abort(conn->top);
-        conn_end(conn);
-    }
+    conn->failing = true;
+    if (conn->peer_finished)
+        conn_break(conn);
     conn->readable = true; /* what came before the error is still to be read */
     conn_schedule(conn);
     return conn->error.code;
