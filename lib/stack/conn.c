@@ -100,37 +100,12 @@ static int add_layers(struct stk_conn *conn)
     return 0;
 }
 
-static bool makes_progress(struct stk_conn *conn)
-{
-    uint64_t unsent = 0;
-
-    stk_conn_query(conn, STK_QUERY_UNSENT, &unsent, sizeof unsent);
-    unsent += stk_fifo_len(&conn->unwritten);
-    const bool moved = unsent < conn->unsent_at_deadline;
-    conn->unsent_at_deadline = unsent;
-    return moved;
-}
-
-static void closing_deadline(struct stk_conn *conn)
-{
-    if (!conn->delivered && makes_progress(conn)) {
-        stk_timer_in(&conn->deadline, conn->close_timeout_us);
-        return;
-    }
-    /* All is delivered and only the peer's end is missing: leave without a reset. */
-    if (!conn->delivered) {
-        conn_set_error(conn, -ETIMEDOUT, "conn", "the peer took nothing more while closing");
-        layer_abort(conn->top);
-    }
-    conn_end(conn);
-}
-
 static void deadline_passed(struct stk_timer *timer)
 {
     struct stk_conn *conn = STK_CONTAINER(timer, struct stk_conn, deadline);
 
     if (conn->state == CONN_CLOSING) {
-        closing_deadline(conn);
+        conn_closing_deadline(conn);
     } else if (conn->state == CONN_OPENING) {
         const struct stk_layer *layer = conn->bottom;
         char text[128];
@@ -239,18 +214,6 @@ void conn_break(struct stk_conn *conn)
     conn_end(conn);
 }
 
-/* Both directions are done: nothing is left to say. */
-void conn_check_finished(struct stk_conn *conn)
-{
-    if (conn->state != CONN_OPEN && conn->state != CONN_CLOSING)
-        return;
-    const bool peer_done = conn->state == CONN_CLOSING
-                               ? conn->peer_finished || !conn->bottom->type->lingers
-                               : conn->peer_finished && conn->finished_told;
-    if (conn->delivered && peer_done)
-        conn_end(conn);
-}
-
 void conn_free(struct stk_conn *conn)
 {
     for (struct stk_layer *layer = conn->top, *below; layer != NULL; layer = below) {
@@ -341,19 +304,6 @@ int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *prot
     return 0;
 }
 
-void stk_conn_close(struct stk_conn *conn)
-{
-    if (conn->state != CONN_OPENING && conn->state != CONN_OPEN)
-        return;
-    conn_move(conn, CONN_CLOSING);
-    conn->paused = false;
-    makes_progress(conn);
-    stk_timer_in(&conn->deadline, conn->close_timeout_us);
-    stk_conn_finish(conn);
-    conn_check_finished(conn);
-    conn_schedule(conn);
-}
-
 void stk_conn_abort(struct stk_conn *conn)
 {
     stk_conn_fail(conn, -ECONNABORTED, "conn", "this side aborted the connection");
@@ -387,13 +337,6 @@ void stk_conn_set_protocol(struct stk_conn *conn, const struct stk_protocol *pro
 struct stk_loop *stk_conn_loop(const struct stk_conn *conn) { return conn->loop; }
 struct stk_listener *stk_conn_listener(const struct stk_conn *conn) { return conn->listener; }
 bool stk_conn_is_open(const struct stk_conn *conn) { return conn->state == CONN_OPEN; }
-
-void stk_conn_set_close_timeout(struct stk_conn *conn, uint64_t timeout_us)
-{
-    conn->close_timeout_us = timeout_us;
-    if (conn->state == CONN_CLOSING)
-        stk_timer_in(&conn->deadline, timeout_us);
-}
 
 void stk_conn_set_connect_timeout(struct stk_conn *conn, uint64_t timeout_us)
 {

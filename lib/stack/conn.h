@@ -2,6 +2,7 @@
  * A connection: the layers of one running stack, and the protocol on top. Private to the room.
  *
  * conn.c       birth, states, death
+ * closing.c    its end in order, and the deadlines of that
  * dispatch.c   event bits from the bottom to the top, once a turn
  * reading.c    from the top layer to the protocol
  * writing.c    from the protocol to the top layer
@@ -62,6 +63,8 @@ struct stk_conn {
     bool writable_owed; /* the protocol was told AGAIN */
     bool finish_wanted, finish_sent, delivered, delivered_told;
 
+    bool draining; /* all is said; the peer's lower layers are still ending */
+
     uint64_t unsent_at_deadline; /* to see whether a close makes progress */
     struct insertion insertion;  /* waiting for received() to return; fragment NULL: none */
     bool listening;
@@ -83,8 +86,11 @@ int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
                    const struct stk_segment *segment, void *shared);
 void conn_set_error(struct stk_conn *conn, int code, const char *layer, const char *text);
 static inline bool conn_is_live(const struct stk_conn *conn) { return conn->state < CONN_ENDING; }
-void conn_check_finished(struct stk_conn *conn);
 void conn_became_ready(struct stk_conn *conn);
+
+/* --- closing.c */
+void conn_check_finished(struct stk_conn *conn);
+void conn_closing_deadline(struct stk_conn *conn);
 
 /* --- dispatch.c */
 void conn_turn(struct stk_task *task);
