@@ -4,6 +4,7 @@
  * Method: real stacks on a simulated network whose packets are recorded, replayed and dropped.
  */
 #include "harness.h"
+#include "resolver.h"
 #include "seal.h"
 #include "sim.h"
 #include "stack.h"
@@ -18,6 +19,7 @@ struct side {
     size_t received;
     bool finished, finishes;
     uint64_t opened_us;
+    char text[STK_ERROR_TEXT_MAX];
 };
 
 static struct {
@@ -78,6 +80,8 @@ static void on_closed(struct stk_conn *conn, const struct stk_error *error)
 {
     side_of(conn)->closed++;
     side_of(conn)->error = error ? error->code : 0;
+    if (error)
+        snprintf(side_of(conn)->text, STK_ERROR_TEXT_MAX, "%s", error->text);
     side_of(conn)->conn = NULL;
 }
 
@@ -136,17 +140,19 @@ static void set_up(void)
     listen_at_server();
 }
 
-static void connect_client(void)
+static void connect_client_to(const char *host)
 {
     char key[STK_KEY_TEXT_MAX], recipe[256];
     struct stk_error error = {0};
 
     stk_key_format(world.key.public_key, key);
-    snprintf(recipe, sizeof(recipe), "/ip4/10.0.0.1/simudp/4001/seal,peer=%s/ptcp", key);
+    snprintf(recipe, sizeof(recipe), "%s/simudp/4001/seal,peer=%s/ptcp", host, key);
     CU_ASSERT_EQUAL_FATAL(stk_connect(stk_sim_loop(world.sim), recipe, &protocol, &world.client,
                                       &world.client.conn, &error),
                           0);
 }
+
+static void connect_client(void) { connect_client_to("/ip4/10.0.0.1"); }
 
 static void stop_listening(void)
 {
@@ -211,11 +217,75 @@ static void a_recorded_first_flight_opens_nothing_at_a_listener_that_restarted(v
     tear_down();
 }
 
+static char dead_address[] = "10.0.0.9", second_address[] = "10.0.0.5";
+
+static void answer(void *context, struct stk_lookup *lookup)
+{
+    struct stk_addr addrs[2];
+
+    stk_addr_parse_ip(&addrs[0], context, 0);
+    stk_addr_parse_ip(&addrs[1], "10.0.0.1", 0);
+    if (stk_lookup_family(lookup) == AF_INET)
+        stk_lookup_answer(lookup, addrs, 2);
+    else
+        stk_lookup_fail(lookup, "no such name");
+}
+
+static void a_name_with_a_dead_address_is_connected_by_the_other_soon(void)
+{
+    set_up();
+    stk_resolver_set(stk_sim_loop(world.sim), answer, dead_address);
+    connect_client_to("/dns/server.example");
+    stk_sim_run_for(world.sim, SECOND);
+    CU_ASSERT_EQUAL(world.client.opened, 1);
+    CU_ASSERT_EQUAL(world.client.opened_us, 350 * MS); /* the other's head start, a round trip */
+    CU_ASSERT_EQUAL(world.client.received, 5);
+    CU_ASSERT_EQUAL(world.server.accepted, 1);
+    tear_down();
+}
+
+/* The second address is tried meanwhile and answers, too. */
+static void a_slow_address_that_is_called_off_leaves_no_connection(void)
+{
+    struct stk_sim_wire slow = {.delay_us = 140 * MS};
+
+    set_up();
+    stk_sim_host_add_addr(world.server_host, "10.0.0.5");
+    stk_sim_link_set(world.link, STK_SIM_FORTH, &slow);
+    stk_sim_link_set(world.link, STK_SIM_BACK, &slow);
+    stk_resolver_set(stk_sim_loop(world.sim), answer, second_address);
+    connect_client_to("/dns/server.example");
+    stk_sim_run_for(world.sim, 2 * SECOND);
+    CU_ASSERT_EQUAL(world.client.opened, 1);
+    CU_ASSERT_EQUAL(world.client.received, 5);
+    CU_ASSERT_TRUE(world.server.accepted >= 1);
+    CU_ASSERT_EQUAL(world.server.accepted - world.server.closed, 1);
+    tear_down();
+}
+
+static void nobody_at_any_address_is_told_in_the_words_of_seal(void)
+{
+    set_up();
+    stop_listening();
+    stk_resolver_set(stk_sim_loop(world.sim), answer, dead_address);
+    connect_client_to("/dns/server.example");
+    CU_ASSERT_EQUAL(stk_sim_run(world.sim), 0);
+    CU_ASSERT_EQUAL(world.client.error, -ETIMEDOUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.client.text, "2 addresses were tried"));
+    tear_down();
+}
+
 static CU_TestInfo tests[] = {
     {"an honest peer is connected after one round trip",
      an_honest_peer_is_connected_after_one_round_trip},
     {"a recorded first flight opens nothing at a listener that restarted",
      a_recorded_first_flight_opens_nothing_at_a_listener_that_restarted},
+    {"a name with a dead address is connected by the other soon",
+     a_name_with_a_dead_address_is_connected_by_the_other_soon},
+    {"a slow address that is called off leaves no connection",
+     a_slow_address_that_is_called_off_leaves_no_connection},
+    {"nobody at any address is told in the words of seal",
+     nobody_at_any_address_is_told_in_the_words_of_seal},
     CU_TEST_INFO_NULL,
 };
 

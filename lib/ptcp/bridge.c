@@ -123,7 +123,7 @@ static void tell(struct ptcp_bridge *bridge)
         const unsigned events = ptcp_conn_take_events(conn);
 
         if (conn->user)
-            ptcp_layer_notify(conn->user, events);
+            ptcp_layer_notify(conn->user, conn, events);
     }
 }
 

@@ -47,6 +47,6 @@ void ptcp_bridge_release(struct ptcp_bridge *bridge, uint64_t association);
 uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge);
 
 /* layer.c: what has happened to the layer's connection. */
-void ptcp_layer_notify(struct stk_layer *layer, unsigned events);
+void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned events);
 
 #endif

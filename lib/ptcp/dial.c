@@ -1,9 +1,145 @@
 #include "dial.h"
 
+#include "alloc.h"
+#include "error.h"
+
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IP6, IP4, PER_FAMILY = PTCP_DIAL_ADDRS_MAX / 2 };
+struct ptcp_dial {
+    struct stk_happy happy;
+    struct ptcp_bridge *bridge;
+    const struct ptcp_dial_type *type;
+    void *owner;
+    struct stk_ptcp_options options;
+    struct stk_error error; /* of the attempt that failed last */
+    struct {
+        struct ptcp_conn *conn; /* NULL: not under way */
+        uint64_t association;
+    } attempts[STK_HAPPY_ADDRS_MAX];
+};
+
+static struct ptcp_dial *dial_of(struct stk_happy *happy)
+{
+    return STK_CONTAINER(happy, struct ptcp_dial, happy);
+}
+
+/* --- One attempt --------------------------------------------------------------------------------
+ */
+
+int ptcp_dial_open(struct ptcp_bridge *bridge, const struct ptcp_open *open, void *owner,
+                   struct ptcp_conn **out)
+{
+    const int code = ptcp_open(bridge->endpoint, ptcp_bridge_now_us(bridge), open, out);
+
+    if (code < 0)
+        return code;
+    (*out)->user = owner;
+    ptcp_bridge_wake(bridge);
+    return 0;
+}
+
+static int attempt(struct stk_happy *happy, int index, const struct stk_addr *addr)
+{
+    struct ptcp_dial *dial = dial_of(happy);
+    struct stk_port *port = dial->bridge->port;
+    struct ptcp_open open = {.peer = addr, .options = &dial->options};
+    int code = stk_port_is_sealed(port) ? stk_port_associate(port, addr, &open.association) : 0;
+
+    if (code == 0)
+        code = ptcp_dial_open(dial->bridge, &open, dial->owner, &dial->attempts[index].conn);
+    if (code < 0) {
+        if (open.association)
+            stk_port_release(port, open.association);
+        return stk_error_set(&dial->error, code, "ptcp", "can't connect: %s", stk_strerror(code));
+    }
+    dial->attempts[index].association = open.association;
+    return 0;
+}
+
+/* Nothing was said to the peer but SYNs: should it answer them yet, it is reset. */
+static void cancel(struct stk_happy *happy, int index)
+{
+    struct ptcp_dial *dial = dial_of(happy);
+    struct ptcp_conn *conn = dial->attempts[index].conn;
+
+    assert(conn);
+    dial->attempts[index].conn = NULL;
+    ptcp_conn_release(conn, ptcp_bridge_now_us(dial->bridge));
+    if (dial->attempts[index].association)
+        stk_port_release(dial->bridge->port, dial->attempts[index].association);
+}
+
+static int index_of(const struct ptcp_dial *dial, const struct ptcp_conn *conn)
+{
+    for (int i = 0; i < STK_HAPPY_ADDRS_MAX; i++)
+        if (dial->attempts[i].conn == conn)
+            return i;
+    return -1;
+}
+
+void ptcp_dial_notify(struct ptcp_dial *dial, struct ptcp_conn *conn, unsigned events)
+{
+    const int index = index_of(dial, conn);
+    const char *text;
+
+    assert(index >= 0);
+    if (events & PTCP_ERROR) {
+        const int code = ptcp_conn_error(conn, &text);
+
+        stk_error_set(&dial->error, code, "ptcp", "%s", text);
+        cancel(&dial->happy, index);
+        stk_happy_done(&dial->happy, index, code);
+    } else if (events & PTCP_READY) {
+        stk_happy_done(&dial->happy, index, 0);
+    }
+}
+
+/* --- The outcome --------------------------------------------------------------------------------
+ */
+
+static void succeeded(struct stk_happy *happy, int index, const struct stk_addr *addr)
+{
+    struct ptcp_dial *dial = dial_of(happy);
+    const struct ptcp_dial_type *type = dial->type;
+    struct ptcp_conn *conn = dial->attempts[index].conn;
+    const uint64_t association = dial->attempts[index].association;
+    void *owner = dial->owner;
+
+    (void)addr;
+    stk_free(dial);
+    type->connected(owner, conn, association);
+}
+
+/* The attempt's own words, where they are about this error. */
+static void choose_words(const struct ptcp_dial *dial, struct stk_error *error)
+{
+    if (error->code != dial->error.code)
+        return;
+    if (dial->happy.count == 1)
+        *error = dial->error;
+    else
+        stk_error_set(error, error->code, "ptcp", "%s (%d addresses were tried)", dial->error.text,
+                      dial->happy.count);
+}
+
+static void failed(struct stk_happy *happy, const struct stk_error *of_happy)
+{
+    struct ptcp_dial *dial = dial_of(happy);
+    const struct ptcp_dial_type *type = dial->type;
+    struct stk_error error = *of_happy;
+    void *owner = dial->owner;
+
+    choose_words(dial, &error);
+    stk_free(dial);
+    type->failed(owner, &error);
+}
+
+static const struct stk_happy_type happy_type = {attempt, cancel, succeeded, failed};
+
+/* --- Begin and end ------------------------------------------------------------------------------
+ */
 
 static const struct stk_segment *transport_of(const struct stk_recipe *recipe)
 {
@@ -14,73 +150,56 @@ static const struct stk_segment *transport_of(const struct stk_recipe *recipe)
     return NULL;
 }
 
-static void on_lookup(void *user, int family, const struct stk_addr *addrs, int count,
-                      const char *reason)
+static int family_of(const struct stk_segment *host)
 {
-    struct ptcp_dial *dial = user;
-    const int which = family == AF_INET6 ? IP6 : IP4;
-
-    dial->lookups[which] = NULL;
-    for (int i = 0; i < count && dial->count[which] < PER_FAMILY; i++)
-        dial->found[which][dial->count[which]++] = addrs[i];
-    if (count == 0 && reason)
-        snprintf(dial->reason, sizeof(dial->reason), "%s", reason);
-    if (!dial->lookups[IP6] && !dial->lookups[IP4])
-        dial->done(dial);
+    return strcmp(host->type->name, "dns4") == 0   ? AF_INET
+           : strcmp(host->type->name, "dns6") == 0 ? AF_INET6
+                                                   : AF_UNSPEC;
 }
 
-static int look_up(struct ptcp_dial *dial, struct stk_loop *loop,
-                   const struct stk_segment *transport, uint16_t port)
+static int start(struct ptcp_dial *dial, const struct stk_segment *transport)
 {
-    const char *kind = transport->host->type->name, *name = transport->host->value;
-    int code = 0;
-
-    if (strcmp(kind, "dns4") != 0)
-        code = stk_lookup_start(loop, name, AF_INET6, port, on_lookup, dial, &dial->lookups[IP6]);
-    if (code == 0 && strcmp(kind, "dns6") != 0)
-        code = stk_lookup_start(loop, name, AF_INET, port, on_lookup, dial, &dial->lookups[IP4]);
-    if (code < 0)
-        ptcp_dial_stop(dial);
-    return code;
-}
-
-int ptcp_dial_start(struct ptcp_dial *dial, struct stk_loop *loop, const struct stk_recipe *recipe,
-                    void (*done)(struct ptcp_dial *dial))
-{
-    const struct stk_segment *transport = transport_of(recipe);
+    struct stk_loop *loop = dial->bridge->loop;
     struct stk_addr literal;
-    uint16_t port;
 
-    *dial = (struct ptcp_dial){.done = done};
-    if (!transport || !transport->value || !transport->host->value)
-        return 1; /* no host at all: the transport knows its peer */
-    port = (uint16_t)strtoul(transport->value, NULL, 10);
+    if (!transport || !transport->value || !transport->host->value) {
+        stk_happy_start_with(&dial->happy, loop, &happy_type, "ptcp", NULL, 0);
+        return 0;
+    }
+    const uint16_t port = (uint16_t)strtoul(transport->value, NULL, 10);
     if (stk_addr_parse_ip(&literal, transport->host->value, port) < 0)
-        return look_up(dial, loop, transport, port);
-    const int which = literal.any.sa_family == AF_INET6 ? IP6 : IP4;
-    dial->found[which][dial->count[which]++] = literal;
-    return 1;
+        return stk_happy_start(&dial->happy, loop, &happy_type, "ptcp", transport->host->value,
+                               family_of(transport->host), port);
+    stk_happy_start_with(&dial->happy, loop, &happy_type, "ptcp", &literal, 1);
+    return 0;
+}
+
+int ptcp_dial_start(struct ptcp_bridge *bridge, const struct stk_recipe *recipe,
+                    const struct stk_ptcp_options *options, const struct ptcp_dial_type *type,
+                    void *owner, struct ptcp_dial **out)
+{
+    struct ptcp_dial *dial = stk_alloc_zero(sizeof(*dial));
+    int code;
+
+    if (!dial)
+        return -ENOMEM;
+    dial->bridge = bridge;
+    dial->options = *options;
+    dial->type = type;
+    dial->owner = owner;
+    code = start(dial, transport_of(recipe));
+    if (code < 0) {
+        stk_free(dial);
+        return code;
+    }
+    *out = dial;
+    return 0;
 }
 
 void ptcp_dial_stop(struct ptcp_dial *dial)
 {
-    for (int i = 0; i < 2; i++) {
-        if (dial->lookups[i])
-            stk_lookup_cancel(dial->lookups[i]);
-        dial->lookups[i] = NULL;
-    }
-}
-
-const struct stk_addr *ptcp_dial_next(struct ptcp_dial *dial)
-{
-    const int total = dial->count[IP6] + dial->count[IP4];
-
-    while (dial->next / 2 < PER_FAMILY && total > 0) {
-        const int which = dial->next % 2, i = dial->next / 2;
-
-        dial->next++;
-        if (i < dial->count[which])
-            return &dial->found[which][i];
-    }
-    return NULL;
+    if (!dial)
+        return;
+    stk_happy_stop(&dial->happy);
+    stk_free(dial);
 }

@@ -1,30 +1,37 @@
 /*
- * Where to connect to: the addresses of the host that a recipe names. Literal addresses are there
- * at once, names are looked up, IPv6 and IPv4 together.
+ * Connecting to the host that a recipe names, which may have many addresses: each is given its own
+ * handshake, a moment after the one before it, and the first that answers wins (RFC 8305).
+ *
+ * Lives on the heap for the time of connecting, and frees itself when it is done or stopped.
  */
 #ifndef STK_PTCP_DIAL_H
 #define STK_PTCP_DIAL_H
 
-#include "recipe.h"
-#include "resolver.h"
+#include "bridge.h"
+#include "happy.h"
 
-enum { PTCP_DIAL_ADDRS_MAX = 8 };
+struct ptcp_dial;
 
-struct ptcp_dial {
-    struct stk_lookup *lookups[2]; /* IPv6, IPv4 */
-    struct stk_addr found[2][PTCP_DIAL_ADDRS_MAX / 2];
-    int count[2];
-    int next;
-    char reason[128]; /* why a look-up failed */
-    void (*done)(struct ptcp_dial *dial);
+struct ptcp_dial_type {
+    /* The connection is established: its handle and the association (or 0) are the owner's. */
+    void (*connected)(void *owner, struct ptcp_conn *conn, uint64_t association);
+    void (*failed)(void *owner, const struct stk_error *error);
 };
 
-/* Calls done() once all is known: never from inside. 0: it will, 1: all is known now; or an error.
+/*
+ * `owner` becomes the user of the connections. Neither function is called from inside. 0 or an
+ * error.
  */
-int ptcp_dial_start(struct ptcp_dial *dial, struct stk_loop *loop, const struct stk_recipe *recipe,
-                    void (*done)(struct ptcp_dial *dial));
+int ptcp_dial_start(struct ptcp_bridge *bridge, const struct stk_recipe *recipe,
+                    const struct stk_ptcp_options *options, const struct ptcp_dial_type *type,
+                    void *owner, struct ptcp_dial **out);
+/* An attempt's connection has these events. */
+void ptcp_dial_notify(struct ptcp_dial *dial, struct ptcp_conn *conn, unsigned events);
+/* Neither function is called any more. NULL is allowed. */
 void ptcp_dial_stop(struct ptcp_dial *dial);
-/* The next address, families alternating as RFC 8305 says; NULL: there is none left. */
-const struct stk_addr *ptcp_dial_next(struct ptcp_dial *dial);
+
+/* Opens a connection in the owner's name; on an error nothing is left behind. */
+int ptcp_dial_open(struct ptcp_bridge *bridge, const struct ptcp_open *open, void *owner,
+                   struct ptcp_conn **out);
 
 #endif

@@ -582,6 +582,28 @@ static void on_connection(struct ptcp_conn *conn, const struct arrival *arrival)
     }
 }
 
+/* Somebody answers a SYN whose sender is gone, and would wait for its next word. */
+static void on_stray_syn_ack(struct ptcp_endpoint *endpoint, const struct arrival *arrival)
+{
+    enum { BEYOND_ANY_SYN = 1 << 16 };
+    struct ptcp_reply reply = {.type = PTCP_DATA,
+                               .reset = true,
+                               .destination = arrival->header.source,
+                               .source = arrival->header.destination,
+                               .packet = BEYOND_ANY_SYN,
+                               .code = PTCP_RESET_CANCELLED,
+                               .association = arrival->run->association};
+
+    if (arrival->header.source == 0 || !tag_is_right(arrival, arrival->header.source) ||
+        (is_plain(arrival) && !arrival->run->peer))
+        return;
+    if (arrival->run->peer)
+        reply.peer = *arrival->run->peer;
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
 static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run,
                         const uint8_t *bytes, size_t size)
 {
@@ -599,6 +621,8 @@ static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const s
         return;
     }
     slot = ptcp_table_find(&endpoint->table, arrival.header.destination);
+    if (!slot && arrival.header.type == PTCP_SYN_ACK)
+        on_stray_syn_ack(endpoint, &arrival);
     if (!slot)
         return;
     if (slot->over)

@@ -12,8 +12,8 @@
 struct ptcp_layer {
     struct stk_layer layer;
     struct ptcp_bridge *bridge; /* NULL before start */
-    struct ptcp_conn *conn;     /* NULL before there is an address */
-    struct ptcp_dial dial;
+    struct ptcp_conn *conn;     /* NULL before it is connected */
+    struct ptcp_dial *dial;     /* while it is not */
     uint64_t association;
     bool opened;
 };
@@ -62,79 +62,56 @@ static int prepare(const struct stk_segment *segment, bool listening, void **sha
 /* --- Connecting ----------------------------------------------------------------------------------
  */
 
-static int associate(struct ptcp_layer *ptcp, const struct stk_addr *peer)
+static void connected(void *owner, struct ptcp_conn *conn, uint64_t association)
 {
-    struct stk_port *port = ptcp->bridge->port;
-    int code;
+    struct ptcp_layer *ptcp = ptcp_of(owner);
 
-    if (!stk_port_is_sealed(port))
-        return 0;
-    ptcp_bridge_release(ptcp->bridge, ptcp->association);
-    ptcp->association = 0;
-    code = stk_port_associate(port, peer, &ptcp->association);
-    return code;
+    ptcp->dial = NULL;
+    ptcp->conn = conn;
+    ptcp->association = association;
 }
 
-static int open_to(struct ptcp_layer *ptcp, const struct stk_addr *peer, bool ready)
+static void failed(void *owner, const struct stk_error *error)
 {
-    struct stk_ptcp_options options;
-    struct ptcp_open open = {
-        .peer = peer, .association = ptcp->association, .ready = ready, .options = &options};
-    int code;
+    struct ptcp_layer *ptcp = ptcp_of(owner);
 
-    read_options(ptcp->layer.segment, &options);
-    code = ptcp_open(ptcp->bridge->endpoint, now_us(ptcp), &open, &ptcp->conn);
-    if (code < 0)
-        return code;
-    ptcp->conn->user = &ptcp->layer;
-    ptcp_bridge_wake(ptcp->bridge);
-    return 0;
+    ptcp->dial = NULL;
+    stk_layer_fail(&ptcp->layer, error->code, "%s", error->text);
 }
 
-/* Tries the next address; false if there is none left. */
-static bool try_next(struct ptcp_layer *ptcp)
-{
-    const struct stk_addr *peer = ptcp_dial_next(&ptcp->dial);
-    int code;
-
-    if (!peer)
-        return false;
-    code = associate(ptcp, peer);
-    if (code == 0)
-        code = open_to(ptcp, peer, false);
-    if (code < 0)
-        stk_layer_fail(&ptcp->layer, code, "can't connect: %s", stk_strerror(code));
-    return true;
-}
-
-static void on_dial(struct ptcp_dial *dial)
-{
-    struct ptcp_layer *ptcp = STK_CONTAINER(dial, struct ptcp_layer, dial);
-
-    if (!try_next(ptcp))
-        stk_layer_fail(&ptcp->layer, STK_ENAME, "the name has no address: %s",
-                       dial->reason[0] ? dial->reason : "none is known");
-}
+static const struct ptcp_dial_type dial_type = {connected, failed};
 
 static void start(struct stk_layer *layer)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
+    const struct stk_recipe *recipe = stk_layer_recipe(layer);
+    struct stk_ptcp_options options;
     struct stk_error error = {.code = 0};
     int code;
 
     if (ptcp->conn)
         return; /* accepted, or beside another one */
-    code = ptcp_bridge_open(stk_layer_loop(layer), stk_layer_recipe(layer), false, &ptcp->bridge,
-                            &error);
+    code = ptcp_bridge_open(stk_layer_loop(layer), recipe, false, &ptcp->bridge, &error);
     if (code < 0) {
         stk_layer_fail(layer, code, "%s", error.text);
         return;
     }
-    code = ptcp_dial_start(&ptcp->dial, stk_layer_loop(layer), stk_layer_recipe(layer), on_dial);
-    if (code == 1)
-        on_dial(&ptcp->dial);
-    else if (code < 0)
+    read_options(layer->segment, &options);
+    code = ptcp_dial_start(ptcp->bridge, recipe, &options, &dial_type, layer, &ptcp->dial);
+    if (code < 0)
         stk_layer_fail(layer, code, "can't look the name up: %s", stk_strerror(code));
+}
+
+static int open_beside(struct ptcp_layer *ptcp, const struct ptcp_conn *other)
+{
+    struct stk_ptcp_options options;
+    const struct ptcp_open open = {.peer = other->peer.len ? &other->peer : NULL,
+                                   .association = ptcp->association,
+                                   .ready = true,
+                                   .options = &options};
+
+    read_options(ptcp->layer.segment, &options);
+    return ptcp_dial_open(ptcp->bridge, &open, &ptcp->layer, &ptcp->conn);
 }
 
 static int sibling(struct stk_layer *layer, struct stk_layer *of)
@@ -148,40 +125,26 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
     ptcp->association = other->conn->association;
     if (ptcp->association)
         stk_port_retain(ptcp->bridge->port, ptcp->association);
-    code = open_to(ptcp, other->conn->peer.len ? &other->conn->peer : NULL, true);
+    code = open_beside(ptcp, other->conn);
     return code < 0 ? stk_layer_fail(layer, code, "can't connect: %s", stk_strerror(code)) : 0;
 }
 
 /* --- What the core tells
  * ---------------------------------------------------------------------------- */
 
-/* A failed attempt to connect is not the end while there are more addresses. */
-static bool goes_on_elsewhere(struct ptcp_layer *ptcp)
-{
-    struct ptcp_conn *failed = ptcp->conn;
-
-    if (ptcp->opened || stk_layer_is_listening(&ptcp->layer))
-        return false;
-    ptcp->conn = NULL;
-    if (try_next(ptcp)) {
-        ptcp_conn_release(failed, now_us(ptcp));
-        return true;
-    }
-    ptcp->conn = failed;
-    return false;
-}
-
-void ptcp_layer_notify(struct stk_layer *layer, unsigned events)
+void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned events)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
     const char *text;
 
+    if (ptcp->dial)
+        ptcp_dial_notify(ptcp->dial, conn, events);
+    if (ptcp->conn != conn)
+        return;
     if (events & PTCP_READY)
         ptcp->opened = true;
     if (events & PTCP_ERROR) {
-        if (goes_on_elsewhere(ptcp))
-            return;
-        const int code = ptcp_conn_error(ptcp->conn, &text);
+        const int code = ptcp_conn_error(conn, &text);
         stk_layer_fail(layer, code, "%s", text);
     }
     stk_layer_raise(layer, events & ~(unsigned)(PTCP_CLOSED | PTCP_ERROR));
@@ -251,11 +214,17 @@ static long send_bytes(struct stk_layer *layer, const struct iovec *iov, int cou
     return took;
 }
 
+static void stop_dialing(struct ptcp_layer *ptcp)
+{
+    ptcp_dial_stop(ptcp->dial);
+    ptcp->dial = NULL;
+}
+
 static void abort_now(struct stk_layer *layer)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
 
-    ptcp_dial_stop(&ptcp->dial);
+    stop_dialing(ptcp);
     if (!ptcp->conn)
         return;
     ptcp->conn->user = NULL;
@@ -267,7 +236,7 @@ static void destroy(struct stk_layer *layer)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
 
-    ptcp_dial_stop(&ptcp->dial);
+    stop_dialing(ptcp);
     if (ptcp->conn)
         ptcp_conn_release(ptcp->conn, now_us(ptcp));
     if (!ptcp->bridge)

@@ -66,6 +66,16 @@ static void bind_any(const struct stk_addr *like, struct stk_addr *local)
     stk_addr_set_port(local, 0);
 }
 
+/* Who connects by name has several peers: whoever looks the name up says which. */
+static bool connects_by_name(const struct stk_dgram_layer *layer, const struct stk_segment *segment,
+                             struct stk_addr *addr)
+{
+    if (stk_dgram_is_listening(layer) || !segment->host)
+        return false;
+    return stk_addr_parse_ip(addr,
+                             strcmp(segment->host->type->name, "dns6") ? "0.0.0.0" : "::", 0) == 0;
+}
+
 static int open_layer(struct stk_dgram_layer *layer)
 {
     struct simudp *udp = simudp_of(layer);
@@ -78,16 +88,19 @@ static int open_layer(struct stk_dgram_layer *layer)
 
     if (!sim)
         return stk_dgram_fail(layer, -ENOTSUP, "this loop is not simulated: use udp");
-    if (!segment->host || stk_addr_parse_ip(&addr, segment->host->value,
-                                            (uint16_t)strtoul(segment->value, NULL, 10)) < 0)
-        return stk_dgram_fail(layer, STK_ENAME, "simulated hosts are known by address only");
+    const bool literal =
+        segment->host && stk_addr_parse_ip(&addr, segment->host->value,
+                                           (uint16_t)strtoul(segment->value, NULL, 10)) == 0;
+    if (!literal && !connects_by_name(layer, segment, &addr))
+        return stk_dgram_fail(layer, STK_ENAME, "simulated hosts listen by address only");
     host = choose_host(udp, sim, &addr);
     if (!host)
         return stk_dgram_fail(layer, -EADDRNOTAVAIL, "no simulated host for %s",
                               stk_addr_format(&addr, text));
     local = addr;
     if (!stk_dgram_is_listening(layer)) {
-        udp->peer = addr;
+        if (literal)
+            udp->peer = addr;
         bind_any(&addr, &local);
     }
     code = stk_sim_socket_open(host, &local, &socket_user, layer, &udp->socket);
