@@ -273,6 +273,33 @@ static void submit_again(struct stk_loop *loop)
 
 static void a_done_job_may_be_submitted_again(void) { on_every_backend(submit_again); }
 
+static int late_result;
+
+static void submit_late(struct stk_job *job, int status)
+{
+    job_done(job, status);
+    late_result = stk_job_submit(&jobs[1].job, job->loop);
+}
+
+static void a_freed_loop_takes_no_further_job(void)
+{
+    for (const char *const *name = stk_loop_backend_names(); *name; name++) {
+        const struct stk_loop_options options = {.backend = *name};
+        struct stk_loop *loop;
+
+        if (stk_loop_new(&options, &loop) < 0)
+            continue;
+        begin_jobs();
+        jobs[0].job.done = submit_late;
+        open_gate(2);
+        CU_ASSERT_EQUAL(stk_job_submit(&jobs[0].job, loop), 0);
+        stk_loop_free(loop);
+        CU_ASSERT_EQUAL(late_result, -EAGAIN);
+        CU_ASSERT_EQUAL(jobs[1].works + jobs[1].dones, 0);
+        sem_destroy(&gate);
+    }
+}
+
 static void job_without_memory(struct stk_loop *loop)
 {
     begin_jobs();
@@ -302,6 +329,7 @@ static CU_TestInfo tests[] = {
     {"a full queue refuses, and a freed loop ends all jobs",
      a_full_queue_refuses_and_a_freed_loop_ends_all_jobs},
     {"a done job may be submitted again", a_done_job_may_be_submitted_again},
+    {"a freed loop takes no further job", a_freed_loop_takes_no_further_job},
     {"a job without memory is refused", a_job_without_memory_is_refused},
     CU_TEST_INFO_NULL,
 };

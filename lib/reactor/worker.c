@@ -102,7 +102,7 @@ static bool needs_thread(const struct reactor_pool *pool)
 
 static int submit_locked(struct reactor_pool *pool, struct stk_job *job)
 {
-    if (pool->waiting_count >= pool->loop->worker_queue)
+    if (pool->closing || pool->waiting_count >= pool->loop->worker_queue)
         return -EAGAIN;
     if (needs_thread(pool) && start_thread(pool) < 0 && pool->thread_count == 0)
         return -EAGAIN;
@@ -188,7 +188,7 @@ static void join_threads(struct reactor_pool *pool)
     pool->thread_count = 0;
 }
 
-/* A callback may submit another job, which ends as canceled at once: no thread is left for it. */
+/* A callback can't submit another job any more: no thread would be left for it. */
 void reactor_pool_close(struct stk_loop *loop)
 {
     struct reactor_pool *pool = loop->pool;
