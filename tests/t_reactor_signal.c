@@ -270,6 +270,57 @@ static void a_child_that_ended_before_is_reaped_too(void)
     on_every_backend(already_over_without_pidfds);
 }
 
+/* The loop must neither wait for ever nor spin on a pidfd that stays readable. */
+static void reaped_by_another(struct stk_loop *loop)
+{
+    struct stk_child child;
+    siginfo_t info;
+    const pid_t pid = child_that(3, 0);
+
+    calls = 0;
+    CU_ASSERT_EQUAL(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    CU_ASSERT_EQUAL(stk_child_start(&child, loop, pid, note_status), 0);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    for (int i = 0; i < 10 && calls == 0; i++)
+        CU_ASSERT_TRUE(stk_loop_turn(loop, 1000000) >= 0);
+    CU_ASSERT_EQUAL_FATAL(calls, 1);
+    CU_ASSERT_EQUAL(wait_status, -1);
+    CU_ASSERT_EQUAL(stk_loop_turn(loop, 0), 0);
+}
+
+static void a_child_that_another_reaped_is_told_without_status(void)
+{
+    on_every_backend(reaped_by_another);
+}
+
+static void ignored(struct stk_loop *loop)
+{
+    struct stk_child child;
+    struct sigaction now;
+    int hold[2];
+    char byte;
+
+    CU_ASSERT_EQUAL_FATAL(pipe(hold), 0);
+    signal(SIGCHLD, SIG_IGN);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        close(hold[1]);
+        _exit(read(hold[0], &byte, 1) == 0 ? 9 : 1);
+    }
+    calls = 0;
+    CU_ASSERT_EQUAL(stk_child_start(&child, loop, pid, note_status), 0);
+    close(hold[0]);
+    close(hold[1]);
+    CU_ASSERT_EQUAL(stk_loop_run(loop), 0);
+    CU_ASSERT_EQUAL(calls, 1);
+    CU_ASSERT_TRUE(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 9);
+    CU_ASSERT_EQUAL(sigaction(SIGCHLD, NULL, &now), 0);
+    CU_ASSERT_TRUE(now.sa_handler == SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static void a_program_that_ignores_SIGCHLD_hears_of_its_child(void) { on_every_backend(ignored); }
+
 static void left_alone(struct stk_loop *loop)
 {
     struct stk_child child;
@@ -319,6 +370,10 @@ static CU_TestInfo tests[] = {
     {"a child is reaped once with its status", a_child_is_reaped_once_with_its_status},
     {"a child is reaped without pidfds", a_child_is_reaped_without_pidfds},
     {"a child that ended before is reaped too", a_child_that_ended_before_is_reaped_too},
+    {"a child that another reaped is told without status",
+     a_child_that_another_reaped_is_told_without_status},
+    {"a program that ignores SIGCHLD hears of its child",
+     a_program_that_ignores_SIGCHLD_hears_of_its_child},
     {"a stopped child goes on and is not reaped", a_stopped_child_goes_on_and_is_not_reaped},
     {"ten children at once are all reaped", ten_children_at_once_are_all_reaped},
     CU_TEST_INFO_NULL,

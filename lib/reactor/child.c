@@ -14,10 +14,11 @@ static void reap(struct stk_child *child)
     do
         got = stk_sys.waitpid(child->pid, &status, WNOHANG);
     while (got < 0 && errno == EINTR);
-    if (got != child->pid)
+    if (got == 0)
         return;
+    /* A pidfd stays readable: one whose status is gone must not be waited for again. */
     stk_child_stop(child);
-    child->fn(child, status);
+    child->fn(child, got == child->pid ? status : -1);
 }
 
 static void on_pidfd(struct stk_watch *watch, unsigned events)
@@ -40,13 +41,23 @@ static bool is_our_child(pid_t pid)
     return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+/* A program that ignores SIGCHLD has its children reaped by the kernel, and their status is lost:
+ * only a handler keeps it. */
+static bool needs_handler(void)
+{
+    struct sigaction now;
+
+    return sigaction(SIGCHLD, NULL, &now) == 0 &&
+           (now.sa_handler == SIG_IGN || now.sa_flags & SA_NOCLDWAIT);
+}
+
 static int watch_pidfd(struct stk_child *child)
 {
-    const int fd = stk_sys.pidfd_open(child->pid, 0);
+    const int fd = needs_handler() ? -1 : stk_sys.pidfd_open(child->pid, 0);
     int result;
 
     if (fd < 0)
-        return -errno;
+        return -ENOSYS;
     stk_watch_init(&child->watch, child->loop, fd, on_pidfd);
     result = stk_watch_set(&child->watch, STK_READABLE);
     if (result == 0)

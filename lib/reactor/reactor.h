@@ -42,10 +42,10 @@ int stk_loop_run(struct stk_loop *loop);
 /* One turn that waits at most `timeout_us` (-1: for ever). Returns 1 if anything ran, 0 if not, or
  * an error. */
 int stk_loop_turn(struct stk_loop *loop, int64_t timeout_us);
-/* The turn goes on to its end. Without a running loop it ends the next stk_loop_run() at once. */
 /* Turns until nothing is left that could ever wake it, or the time is over: for the end of a
  * program. */
 int stk_loop_drain(struct stk_loop *loop, uint64_t timeout_us);
+/* The turn goes on to its end. Without a running loop it ends the next stk_loop_run() at once. */
 void stk_loop_stop(struct stk_loop *loop);
 const char *stk_loop_backend_name(const struct stk_loop *loop);
 /* The names of the back ends that are built in, NULL-terminated. */
@@ -181,7 +181,10 @@ struct stk_child {
     struct stk_signal signal; /* where the kernel has no pidfds */
 };
 
-/* Reaps `pid` and calls once. -ECHILD unless it is a child of this process not yet waited for. */
+/*
+ * Reaps `pid` and calls once. -ECHILD unless it is a child of this process not yet waited for. A
+ * status of -1, which is neither an exit nor a signal, says that somebody else has waited for it.
+ */
 int stk_child_start(struct stk_child *child, struct stk_loop *loop, pid_t pid, stk_child_fn *fn);
 void stk_child_stop(struct stk_child *child); /* the process goes on, and is not reaped */
 
@@ -197,7 +200,8 @@ struct stk_job {
     int state;
 };
 
-/* -EAGAIN when the queue is full or no thread can be started. The job must live until `done`. */
+/* -EAGAIN when the queue is full, no thread can be started, or the loop is being freed. The job
+ * must live until `done`. */
 int stk_job_submit(struct stk_job *job, struct stk_loop *loop);
 /* A job that has not begun ends with -ECANCELED; one that runs, runs to its end: then 0. Either way
  * `done` follows. */

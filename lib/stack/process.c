@@ -58,6 +58,13 @@ static void guard_free(struct guard *guard)
     stk_free(guard);
 }
 
+/* The whole group, and the shell itself: it may have left the group that it was started in. */
+static void kill_group(pid_t pid, int signo)
+{
+    kill(-pid, signo);
+    kill(pid, signo);
+}
+
 /* The loop goes: so do the children that nobody will hear of. */
 static void guards_destroy(void *data)
 {
@@ -69,7 +76,7 @@ static void guards_destroy(void *data)
         const pid_t pid = guard->child.pid;
 
         guard_free(guard);
-        kill(-pid, SIGKILL);
+        kill_group(pid, SIGKILL);
         while (stk_sys.waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
@@ -109,14 +116,14 @@ static void on_grace_over(struct stk_timer *timer)
 {
     const struct guard *guard = STK_CONTAINER(timer, struct guard, timer);
 
-    kill(-guard->child.pid, SIGKILL);
+    kill_group(guard->child.pid, SIGKILL);
 }
 
 static void guard_terminate(struct guard *guard)
 {
     if (stk_timer_armed(&guard->timer))
         return;
-    kill(-guard->child.pid, SIGTERM);
+    kill_group(guard->child.pid, SIGTERM);
     stk_timer_in(&guard->timer, GRACE_US);
 }
 
@@ -246,7 +253,7 @@ static int spawn_guarded(struct process *process, const struct ends *ends)
     if (code == 0) {
         code = stk_child_start(&guard->child, guard->loop, pid, on_child);
         if (code < 0) {
-            kill(-pid, SIGKILL);
+            kill_group(pid, SIGKILL);
             while (stk_sys.waitpid(pid, NULL, 0) < 0 && errno == EINTR)
                 ;
         }
@@ -272,7 +279,9 @@ static void start(struct stk_layer *layer)
             close_ends(&ends);
     }
     if (code < 0) {
-        stk_layer_fail(layer, code, "can't run a shell: %s", strerror(-code));
+        stk_layer_fail(layer, code, "can't run a shell: %s",
+                       code == -ECHILD ? "this program ignores SIGCHLD and can't hear of its end"
+                                       : strerror(-code));
         return;
     }
     close(ends.child_in);
@@ -289,6 +298,10 @@ static int verdict(struct process *process)
     const char *const command = process->layer.segment->value;
     const int status = process->wait_status;
 
+    if (!process->ignores_status && status == -1)
+        return stk_layer_fail(&process->layer, STK_EEXIT,
+                              "\"%.160s\" ended, but another part of this program took its status",
+                              command);
     if (!process->ignores_status && WIFSIGNALED(status))
         return stk_layer_fail(&process->layer, STK_EEXIT, "\"%.160s\" was killed by signal %d",
                               command, WTERMSIG(status));
