@@ -2,6 +2,7 @@
  * client says bytes over the memory transport and its answers are compared. */
 #include "harness.h"
 #include "http_bench.h"
+#include "http_server.h"
 
 /* --- A handler with a few resources
  * ----------------------------------------------------------------- */
@@ -13,8 +14,11 @@ struct site {
     size_t to_send;                    /* of /big and /stream */
     size_t accept_at_once;             /* bytes of a body that one call takes; 0: all */
     bool hold;
+    size_t fill; /* bytes of "/fill" */
     bool all_gone;
 };
+
+enum { BIG_BYTES = 3 * 1000 * 1000 };
 
 static char pattern(uint64_t at) { return (char)('a' + at % 23); }
 
@@ -57,7 +61,9 @@ static void site_head(struct stk_http_exchange *x, const struct stk_http_head *h
     if (strcmp(head->path, "/later") == 0)
         site->waiting = x;
     else if (strcmp(head->path, "/big") == 0)
-        begin_big(x, 3 * 1000 * 1000, false);
+        begin_big(x, BIG_BYTES, false);
+    else if (strcmp(head->path, "/fill") == 0)
+        begin_big(x, site->fill, false);
     else if (strcmp(head->path, "/stream") == 0)
         begin_big(x, 3 * 1000 * 1000, true);
     else if (strcmp(head->path, "/small-stream") == 0)
@@ -457,6 +463,47 @@ static void a_client_that_takes_nothing_is_cut_off(void)
     bench_end(&b);
 }
 
+/* How much of a response a connection takes while its client reads nothing. */
+static size_t measure_room(void)
+{
+    enum { ENOUGH_TURNS = 20 };
+    struct bench b;
+    struct site site = {0};
+    struct raw raw;
+
+    bench_begin(&b, &site_handler, &site, NULL);
+    raw_open(&b, &raw, "/memory/web");
+    stk_conn_pause(raw.conn);
+    raw_say(&raw, GET("/big"));
+    for (int i = 0; i < ENOUGH_TURNS; i++)
+        stk_loop_turn(b.loop, 0);
+    CU_ASSERT_TRUE(site.to_send > 0);
+    raw_close(&b, &raw);
+    bench_end(&b);
+    return BIG_BYTES - site.to_send;
+}
+
+/* The answer before it leaves room for a few bytes only, so that the refusal waits for ever. */
+static void a_refusal_that_nobody_takes_is_cut_off(void)
+{
+    static const struct stk_http_server_options quick = {.stall_timeout_us = 30000};
+    struct bench b;
+    struct site site = {.fill = measure_room() - 60};
+    struct raw raw;
+
+    bench_begin(&b, &site_handler, &site, &quick);
+    raw_open(&b, &raw, "/memory/web");
+    stk_conn_pause(raw.conn);
+    raw_say(&raw, GET("/fill") "nonsense\r\n\r\n");
+    CU_ASSERT_TRUE(bench_until(&b, &site.all_gone));
+    CU_ASSERT_EQUAL(site.gone_complete, 1);
+    while (b.server->connection_count > 0 && stk_loop_turn(b.loop, 2000000) > 0)
+        continue;
+    CU_ASSERT_EQUAL(b.server->connection_count, 0);
+    raw_close(&b, &raw);
+    bench_end(&b);
+}
+
 static void the_last_of_the_allowed_requests_closes(void)
 {
     static const struct stk_http_server_options two = {
@@ -572,6 +619,7 @@ static CU_TestInfo tests[] = {
      a_lost_client_ends_the_exchange_as_incomplete},
     {"timeouts end slow clients", timeouts_end_slow_clients},
     {"a client that takes nothing is cut off", a_client_that_takes_nothing_is_cut_off},
+    {"a refusal that nobody takes is cut off", a_refusal_that_nobody_takes_is_cut_off},
     {"the last of the allowed requests closes", the_last_of_the_allowed_requests_closes},
     {"too many connections are not served", too_many_connections_are_not_served},
     {"closing the server lets the running answer end",

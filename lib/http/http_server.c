@@ -58,13 +58,13 @@ static void timer_fired(struct stk_timer *timer)
 {
     struct http_server_conn *sc = STK_CONTAINER(timer, struct http_server_conn, timer);
 
-    if (http_has_exchange(sc)) {
+    if (http_has_exchange(sc) || sc->ending) {
         /* While nothing is read the loss of a connection shows here only. */
         if (stk_conn_error(sc->conn) != NULL)
             http_break(sc, -ECONNRESET, "the connection is lost");
         else if (is_stalled(sc))
             http_break(sc, -ETIMEDOUT, "the client takes nothing of the response");
-        else if (is_too_slow(sc))
+        else if (!sc->ending && is_too_slow(sc))
             http_refuse(sc, 408, "the request's body comes too slowly");
         else
             arm(sc, tick_us(sc));
@@ -127,7 +127,12 @@ static void settle(struct stk_task *task)
     if (!refused && (!http_has_exchange(sc) || x->response != HTTP_RESPONSE_DONE))
         return;
     /* A response that still waits here keeps the next request from being read. */
-    if (!http_out_flush(&sc->out) || (!refused && waits_for_rest(sc)))
+    if (!http_out_flush(&sc->out)) {
+        if (refused)
+            arm(sc, tick_us(sc)); /* it may wait for a client that takes nothing */
+        return;
+    }
+    if (!refused && waits_for_rest(sc))
         return;
 
     const bool complete = x->request == HTTP_REQUEST_ENDED;
