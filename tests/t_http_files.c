@@ -141,6 +141,57 @@ static void nothing_leads_out_of_the_root(void)
     expect_body("/list/inside", "", 200, "0123456789");
 }
 
+static int walked(int at, const char *path)
+{
+    const int fd = http_path_walk(at, path);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static void without_openat2_nothing_leads_out_either(void)
+{
+    static const char *const escapes[] = {
+        "../etc/passwd",   "sub/../../etc/passwd",
+        "absolute",        "list/relative",
+        "list/inside",     "magic/etc/passwd",
+        "list/up/ten.txt", "loop",
+        "list/up",         "ten.txt/",
+        "sub/../ten.txt",  "none",
+    };
+    char name[300];
+    const int at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    CU_ASSERT_TRUE_FATAL(at >= 0);
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
+        CU_ASSERT_TRUE(walked(at, escapes[i]) < 0);
+    CU_ASSERT_EQUAL(walked(at, "ten.txt"), 0);
+    CU_ASSERT_EQUAL(walked(at, "sub/index.html"), 0);
+    CU_ASSERT_EQUAL(walked(at, "sub//"), 0);
+    CU_ASSERT_EQUAL(walked(at, ""), 0);
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    CU_ASSERT_EQUAL(walked(at, name), -ENAMETOOLONG);
+    close(at);
+}
+
+static void a_file_whose_type_cannot_be_sent_is_answered(void)
+{
+    const struct stk_http_files_options options = {.no_type = "a\nb"};
+    struct stk_http_files *files;
+    struct bench b;
+
+    CU_ASSERT_EQUAL_FATAL(stk_http_files_new(root, &options, &files, NULL), 0);
+    bench_begin(&b, &stk_http_files_handler, files, NULL);
+    char *got = raw_talk(&b, "GET /empty HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    CU_ASSERT_EQUAL(strncmp(got, "HTTP/1.1 500 ", 13), 0);
+    free(got);
+    bench_end(&b);
+    stk_http_files_free(files);
+}
+
 static void directories_have_a_slash_an_index_and_a_listing(void)
 {
     CU_ASSERT_TRUE(has("/sub?a=b", "", "Location: /sub/?a=b\r\n"));
@@ -228,6 +279,8 @@ static CU_TestInfo tests[] = {
     {"(the site is made)", make_site},
     {"files come with type and validators", files_come_with_type_and_validators},
     {"nothing leads out of the root", nothing_leads_out_of_the_root},
+    {"without openat2 nothing leads out either", without_openat2_nothing_leads_out_either},
+    {"a file whose type can't be sent is answered", a_file_whose_type_cannot_be_sent_is_answered},
     {"directories have a slash, an index and a listing",
      directories_have_a_slash_an_index_and_a_listing},
     {"ranges are cut, joined or refused", ranges_are_cut_joined_or_refused},

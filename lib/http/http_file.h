@@ -22,6 +22,9 @@ int http_path_decode(const char *target, char out[HTTP_PATH_MAX]);
 /* Opens for reading something that lies beneath `root`, wherever symbolic links lead: a
  * descriptor or a negated errno. */
 int http_path_open(int root, const char *path);
+/* The same where the kernel can't resolve beneath a directory: name by name, and through no
+ * symbolic link at all. */
+int http_path_walk(int root, const char *path);
 
 /* --- Conditions (http_condition.c, RFC 9110 section 13)
  * ------------------------------------------- */

@@ -208,8 +208,10 @@ static void begin_response(struct transfer *t, int status, const struct http_val
     add(&fields, "Accept-Ranges", "bytes");
     add(&fields, "X-Content-Type-Options", "nosniff");
     begin_part(t);
-    if (stk_http_respond(t->exchange, status, fields.list, fields.count, (int64_t)len) < 0)
+    if (stk_http_respond(t->exchange, status, fields.list, fields.count, (int64_t)len) < 0) {
+        stk_http_reply_error(t->exchange, 500, NULL); /* a type that can't be sent */
         return;
+    }
     if (strcmp(stk_http_exchange_head(t->exchange)->method, "HEAD") == 0)
         stk_http_finish(t->exchange);
     else

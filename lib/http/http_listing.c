@@ -9,7 +9,7 @@
 
 enum {
     ENTRIES_MAX = 4096,
-    NAME_BYTES_MAX = 256,
+    NAME_BYTES_MAX = 255, /* some file systems allow more: those names are left out */
     ENTRY_BYTES_MAX = 3 * NAME_BYTES_MAX + 6 * NAME_BYTES_MAX + 64, /* encoded twice */
     PAGE_FRAME_MAX = 2 * 6 * HTTP_PATH_MAX + 512,
 };
@@ -108,7 +108,8 @@ static size_t read_entries(DIR *directory, struct dirent **entries)
     while (count < ENTRIES_MAX && (entry = readdir(directory)) != NULL) {
         const size_t size = offsetof(struct dirent, d_name) + strlen(entry->d_name) + 1;
 
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            strlen(entry->d_name) > NAME_BYTES_MAX)
             continue;
         if ((entries[count] = stk_alloc(size)) == NULL)
             break;

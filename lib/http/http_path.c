@@ -65,11 +65,14 @@ int http_path_decode(const char *target, char out[HTTP_PATH_MAX])
     return has_dots(out) ? 404 : 0;
 }
 
-/* Where the kernel can't resolve beneath a directory: name by name, and no symbolic links. */
-static int walk(int root, const char *path)
+int http_path_walk(int root, const char *path)
 {
     char name[NAME_MAX + 1];
-    int at = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int at;
+
+    if (has_dots(path))
+        return -EXDEV;
+    at = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     while (at >= 0 && *path != '\0') {
         const size_t len = strcspn(path, "/");
@@ -105,5 +108,5 @@ int http_path_open(int root, const char *path)
 
     if (fd >= 0)
         return fd;
-    return errno == ENOSYS || errno == EPERM ? walk(root, path) : -errno;
+    return errno == ENOSYS || errno == EPERM ? http_path_walk(root, path) : -errno;
 }
