@@ -743,7 +743,9 @@ uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
         ptcp_schedule_set(&endpoint->schedule, &conn->alarm, ptcp_conn_due_us(conn, now_us));
     }
     const uint64_t alarm_us = ptcp_schedule_next_us(&endpoint->schedule);
-    return alarm_us < grave_us ? alarm_us : grave_us;
+    const uint64_t trim_us = ptcp_pool_due_us(&endpoint->pool, now_us);
+    const uint64_t first_us = alarm_us < grave_us ? alarm_us : grave_us;
+    return first_us < trim_us ? first_us : trim_us;
 }
 
 void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
@@ -751,6 +753,7 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
     struct ptcp_alarm *alarm;
 
     ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
+    ptcp_pool_trim(&endpoint->pool, now_us);
     while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
         ptcp_conn_timeout(STK_CONTAINER(alarm, struct ptcp_conn, alarm), now_us);
 }

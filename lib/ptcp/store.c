@@ -10,7 +10,8 @@ void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
 {
     const uint64_t limit = limit_bytes / PTCP_CHUNK_BYTES;
 
-    *pool = (struct ptcp_pool){.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX};
+    *pool = (struct ptcp_pool){.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX,
+                               .trim_us = UINT64_MAX};
 }
 
 static void *take_spare(struct ptcp_pool *pool)
@@ -29,6 +30,23 @@ void ptcp_pool_free(struct ptcp_pool *pool)
         stk_free(take_spare(pool));
 }
 
+uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us)
+{
+    if (pool->spare_count > 0 && pool->trim_us == UINT64_MAX)
+        pool->trim_us = now_us + PTCP_POOL_TRIM_US;
+    return pool->trim_us;
+}
+
+void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us)
+{
+    if (now_us < pool->trim_us)
+        return;
+    while (pool->spare && pool->used + pool->spare_count > pool->high)
+        stk_free(take_spare(pool));
+    pool->high = pool->used;
+    pool->trim_us = pool->spare ? now_us + PTCP_POOL_TRIM_US : UINT64_MAX;
+}
+
 static uint8_t *pool_get(struct ptcp_pool *pool)
 {
     uint8_t *chunk;
@@ -36,8 +54,11 @@ static uint8_t *pool_get(struct ptcp_pool *pool)
     if (pool->used >= pool->limit)
         return NULL;
     chunk = pool->spare ? take_spare(pool) : stk_alloc(PTCP_CHUNK_BYTES);
-    if (chunk)
-        pool->used++;
+    if (!chunk)
+        return NULL;
+    pool->used++;
+    if (pool->high < pool->used)
+        pool->high = pool->used;
     return chunk;
 }
 

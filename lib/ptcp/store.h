@@ -12,17 +12,23 @@
 
 enum {
     PTCP_CHUNK_BYTES = 16384,
-    PTCP_POOL_SPARE = 16, /* free chunks that a pool keeps */
+    PTCP_POOL_SPARE = 256, /* free chunks that a pool keeps, at most */
+    PTCP_POOL_TRIM_US = 1000000,
 };
 
 struct ptcp_pool {
     void *spare; /* each starts with a pointer to the next one */
     uint32_t spare_count;
     uint32_t used, limit; /* chunks lent, and how many may be */
+    uint32_t high;        /* the most that were lent since the last trim */
+    uint64_t trim_us;     /* when the next one is due; UINT64_MAX: nothing to trim */
 };
 
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
 void ptcp_pool_free(struct ptcp_pool *pool); /* all chunks must be back */
+/* When ptcp_pool_trim() is due: it gives back what the last while had no use for. */
+uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us);
+void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us);
 
 struct ptcp_store {
     struct ptcp_pool *pool;

@@ -1,6 +1,7 @@
 #include "tag.h"
 
 #include "bytes.h"
+#include "crc32c.h"
 #include "packet.h"
 
 #include <sodium/crypto_shorthash.h>
@@ -18,11 +19,19 @@ uint64_t ptcp_prf(const uint8_t secret[16], const void *text, size_t len)
 
 uint64_t ptcp_tag(uint64_t destination, uint64_t source, const void *packet, size_t len)
 {
-    uint8_t key[16];
+    const uint8_t *bytes = packet;
+    uint8_t key[16], text[PTCP_LONG_HEADER_BYTES + 8 + 4];
+    size_t header =
+        len > 0 && bytes[0] == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_LONG_HEADER_BYTES;
 
+    if (header > len)
+        header = len;
+    memcpy(text, bytes, header);
+    stk_store_be64(text + header, len - header);
+    stk_store_be32(text + header + 8, ptcp_crc32c(bytes + header, len - header));
     stk_store_be64(key, destination);
     stk_store_be64(key + 8, source);
-    return ptcp_prf(key, packet, len);
+    return ptcp_prf(key, text, header + 12);
 }
 
 bool ptcp_tag_ok(uint64_t destination, uint64_t source, const void *packet, size_t len)

@@ -1,7 +1,8 @@
 /*
- * The keyed checksum that ends every packet in plain mode: SipHash-2-4 over the packet, keyed
- * with destination id and source id. It detects accidental corruption of any kind and stops
- * forgers who can't see the packets; it is no protection against those who can (use seal).
+ * The keyed checksum that ends every packet in plain mode: SipHash-2-4, keyed with destination id
+ * and source id, over the header, the length of the frames and their CRC-32C. It stops forgers who
+ * can't see the packets and finds accidental damage; it is no protection against those who see
+ * them (use seal).
  */
 #ifndef STK_PTCP_TAG_H
 #define STK_PTCP_TAG_H
