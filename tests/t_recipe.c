@@ -114,7 +114,7 @@ static void short_forms_stand_for_recipes(void)
     expect_text("-", "/stdio");
     expect_text("http://a.example", "/dns/a.example/tcp/80/http/");
     expect_text("http://a.example:8080/p?q=1,2#part", "/dns/a.example/tcp/8080/http/p?q=1,2");
-    expect_text("HTTPS://[::1]/x/y", "/ip6/::1/tcp/443/tls/http/x/y");
+    expect_text("HTTPS://[::1]/x/y", "/ip6/::1/tcp/443/tls,alpn=http%2F1.1/http/x/y");
     expect_text("http://127.0.0.1?q", "/ip4/127.0.0.1/tcp/80/http/?q");
 }
 

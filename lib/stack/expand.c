@@ -68,6 +68,9 @@ static void host_segment(const char *host, char *out, size_t size)
         snprintf(out, size, "/dns/%s", encoded);
 }
 
+/* The only HTTP that is spoken here: who would rather speak another one hears it at once. */
+static const char tls_for_http[] = "/tls,alpn=http%2F1.1";
+
 static int expand_url(const char *text, bool secure, char *out, size_t size,
                       struct stk_error *error)
 {
@@ -83,7 +86,7 @@ static int expand_url(const char *text, bool secure, char *out, size_t size,
     rest += a.len;
     const size_t path_len = strcspn(rest, "#");
     const int len = snprintf(out, size, "%s/tcp/%u%s/http/%.*s", host,
-                             a.port != 0 ? a.port : (secure ? 443 : 80), secure ? "/tls" : "",
+                             a.port != 0 ? a.port : (secure ? 443 : 80), secure ? tls_for_http : "",
                              (int)(path_len - (rest[0] == '/')), rest + (rest[0] == '/'));
     if (len >= (int)size)
         return stk_error_set(error, STK_ESYNTAX, "recipe", "the URL is too long");
