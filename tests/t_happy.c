@@ -380,6 +380,10 @@ static void an_endless_list_of_addresses_still_makes_a_bounded_error(void)
     CU_ASSERT_EQUAL(attempt_count, STK_HAPPY_ADDRS_MAX);
     CU_ASSERT_EQUAL(failure.code, -ETIMEDOUT);
     CU_ASSERT_TRUE(strlen(failure.text) < STK_ERROR_TEXT_MAX);
+    /* None is cut in two, and the rest is counted. */
+    const char *last = strrchr(failure.text, ',');
+    CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+    CU_ASSERT_STRING_EQUAL(last, ", 29 more");
 }
 
 static void nothing_is_called_after_a_stop(void)

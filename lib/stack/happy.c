@@ -43,6 +43,29 @@ static int most_telling(const struct stk_happy *happy)
     return best;
 }
 
+/* Every other address that was tried; where they are too many, how many more there are. */
+static void describe_others(const struct stk_happy *happy, int best, char *text, size_t size)
+{
+    static const char tail[] = ", 99 more";
+    const char *before = "; tried as well: ";
+    char addr[STK_ADDR_TEXT_MAX];
+
+    for (int i = 0, left = happy->count - 1; i < happy->count; i++) {
+        if (i == best)
+            continue;
+        stk_addr_format(&happy->list[i].addr, addr);
+        if (strlen(before) + strlen(addr) + sizeof tail > size) {
+            snprintf(text, size, "%s%d more", before, left);
+            return;
+        }
+        const int len = snprintf(text, size, "%s%s", before, addr);
+        text += len;
+        size -= (size_t)len;
+        before = ", ";
+        left--;
+    }
+}
+
 static void describe(const struct stk_happy *happy, struct stk_error *error)
 {
     const int best = most_telling(happy);
@@ -55,11 +78,9 @@ static void describe(const struct stk_happy *happy, struct stk_error *error)
         len = snprintf(text, sizeof text, "connection refused: nothing listens on %s", addr);
     else
         len = snprintf(text, sizeof text, "%s: %s", addr, stack_net_strerror(code));
-    for (int i = 0, others = 0; i < happy->count && len < (int)sizeof text; i++)
-        if (i != best)
-            len += snprintf(
-                text + len, sizeof text - (size_t)len, "%s%s",
-                others++ ? ", " : "; tried as well: ", stk_addr_format(&happy->list[i].addr, addr));
+    if (len >= (int)sizeof text)
+        len = (int)sizeof text - 1;
+    describe_others(happy, best, text + len, sizeof text - (size_t)len);
     stk_error_set(error, code, happy->layer, "%s", text);
 }
 
