@@ -82,9 +82,10 @@ struct stk_stats {
  */
 struct stk_stream_type {
     size_t size; /* of the layer's struct, which starts with struct stk_layer */
-    /* Bottom layers: a close waits for the peer's end, as long as its deadline allows. Ending before
-     * would reset what is still under way to the peer (TCP with unread bytes), and fail a peer that
-     * still has its own goodbye to say (close_notify). Elsewhere a close ends once all is delivered.
+    /* Bottom layers: a close waits for the peer's end, as long as its deadline allows. Ending
+     * before would reset what is still under way to the peer (TCP with unread bytes), and fail a
+     * peer that still has its own goodbye to say (close_notify). Elsewhere a close ends once all is
+     * delivered.
      */
     bool lingers;
 
