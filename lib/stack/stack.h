@@ -51,7 +51,11 @@ int stk_connect(struct stk_loop *loop, const char *address, const struct stk_pro
 int stk_connect_recipe(struct stk_loop *loop, struct stk_recipe *recipe,
                        const struct stk_protocol *protocol, void *user, struct stk_conn **out,
                        struct stk_error *error);
-/* Connections get `user` at first. */
+/*
+ * Connections get `user` at first. Where the address has a name to listen on (/dns/…), the call
+ * blocks while that is looked up, for seconds if no name server answers: give an address instead
+ * where the loop serves others already.
+ */
 int stk_listen(struct stk_loop *loop, const char *address, const struct stk_protocol *protocol,
                void *user, struct stk_listener **out, struct stk_error *error);
 int stk_listen_recipe(struct stk_loop *loop, struct stk_recipe *recipe,
