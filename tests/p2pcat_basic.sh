@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Goal: p2pcat does what its help says when all goes well. Method: runs of the program itself over
 # loopback, with what arrived compared with what was sent.
-. "$top_srcdir/tests/p2pcat_common.sh"
+. "$top_srcdir/tests/p2pcat_common.sh" || exit 1
 require openssl jq socat
 
 head -c 3000000 /dev/urandom >big
@@ -225,6 +225,7 @@ pages() {
         kill $pid
         reap $pid
     done
+    rm -f server.out server.err
     "$server" www /ip4/127.0.0.1/tcp/0 >server.out 2>server.err &
     pid=$!
     await is_listening server.out

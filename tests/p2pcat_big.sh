@@ -3,7 +3,7 @@
 # Method: the bytes come from openssl's generator and are hashed at both ends, so no disk is needed;
 # the kernel keeps the largest memory each process had.
 patience=280
-. "$top_srcdir/tests/p2pcat_common.sh"
+. "$top_srcdir/tests/p2pcat_common.sh" || exit 1
 require openssl sha256sum
 
 bytes=$((1024 * 1024 * 1024 / (slowness * slowness)))

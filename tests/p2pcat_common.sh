@@ -64,7 +64,7 @@ await() { # CONDITION…
     until "$@" 2>/dev/null; do
         [ $SECONDS -lt $deadline ] || {
             echo "FAILED: waited in vain for: $*"
-            tail -n 5 ./*.err
+            tail -n 3 $(ls -t ./*.err | head -4)
             exit 1
         }
         sleep 0.02
@@ -118,8 +118,8 @@ listening_or_gone() { is_listening "$1" || is_gone_or_zombie "$2"; }
 run() { # NAME ARGUMENT…: sets $status
     local name=$1
     shift
-    status=0
-    "$p2pcat" "$@" <"${input:-/dev/null}" >"$name.out" 2>"$name.err" || status=$?
+    "$p2pcat" "$@" <"${input:-/dev/null}" >"$name.out" 2>"$name.err" &
+    reap $!
 }
 
 make_certificate() { # NAME

@@ -64,28 +64,39 @@ static void out_closed(struct stk_conn *conn, const struct stk_error *error)
     app_quit(&f->app);
 }
 
-static const struct stk_protocol out_protocol = {.writable = out_writable, .closed = out_closed};
+/* Its reading half is empty: standard input is not ours to read. */
+static void out_finished(struct stk_conn *conn) { (void)conn; }
+
+static const struct stk_protocol out_protocol = {
+    .writable = out_writable,
+    .finished = out_finished,
+    .closed = out_closed,
+};
 
 static int open_output(struct fetch *f)
 {
-    char address[32] = "/stdio";
+    const char *name = f->app.options.output;
+    char address[48];
     struct stk_error error = {0};
+    int nothing, out;
 
-    f->out_fd = -1;
-    if (f->app.options.output != NULL) {
-        f->out_fd = open(f->app.options.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (f->out_fd < 0) {
-            talk_error("%s: %s", f->app.options.output, strerror(errno));
-            return EXIT_LOCAL;
-        }
-        /* The layer closes its own; the last close is ours, because only it may say "disk full". */
-        snprintf(address, sizeof address, "/fd/%d", fcntl(f->out_fd, F_DUPFD_CLOEXEC, 0));
-    }
-    if (stk_connect(f->app.loop, address, &out_protocol, f, &f->out, &error) < 0) {
-        talk_error("%s: %s", error.layer, error.text);
+    if (name != NULL)
+        f->out_fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    /* The layer closes its own; the last close is ours, because only it may say "disk full". */
+    out = name != NULL ? f->out_fd : STDOUT_FILENO;
+    if (out >= 0)
+        out = fcntl(out, F_DUPFD_CLOEXEC, 0);
+    if (out < 0) {
+        talk_error("%s: %s", name != NULL ? name : "standard output", strerror(errno));
         return EXIT_LOCAL;
     }
-    stk_conn_pause(f->out);
+    nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    snprintf(address, sizeof address, "/fd/%d:%d", nothing, out);
+    if (nothing < 0 || stk_connect(f->app.loop, address, &out_protocol, f, &f->out, &error) < 0) {
+        talk_error("%s: %s", name != NULL ? name : "standard output",
+                   nothing < 0 ? strerror(errno) : error.text);
+        return EXIT_LOCAL;
+    }
     return 0;
 }
 

@@ -58,6 +58,20 @@ static void unblock(struct join_side *side)
     stk_conn_resume(side->conn);
 }
 
+/*
+ * A local end that takes no more: the news would wait behind what it has to say, and that may wait
+ * for the peer.
+ */
+static void writing_failed(struct join_side *side)
+{
+    const struct stk_error *error = stk_conn_error(side->conn);
+
+    if (!side->local || error == NULL || side->error.code != 0)
+        return;
+    side->error = *error;
+    stk_conn_abort(side->conn);
+}
+
 static size_t on_received(struct stk_conn *conn, const uint8_t *data, size_t len)
 {
     struct join_side *side = side_of(conn), *other = side->other;
@@ -69,6 +83,8 @@ static size_t on_received(struct stk_conn *conn, const uint8_t *data, size_t len
         const long sent = stk_conn_write(other->conn, data, len);
 
         used = sent > 0 ? (size_t)sent : (sent == STK_AGAIN ? 0 : len);
+        if (sent < 0 && sent != STK_AGAIN)
+            writing_failed(other);
     }
     side->received += used;
     if (used < len) {
@@ -177,6 +193,8 @@ void join_attach(struct join_side *side, struct stk_conn *conn, bool is_open)
         on_opened(conn);
     if (side->finish_other)
         stk_conn_finish(conn);
+    if (side->other->closed) /* it failed before this one was there */
+        end_other(side->other, side->other->error.code != 0 ? &side->other->error : NULL);
     unblock(side->other);
 }
 
