@@ -507,6 +507,39 @@ static void cancelling_all_cancels_every_part(void)
     end();
 }
 
+static void cancel_result(struct stk_deferred *deferred, void *user)
+{
+    (void)deferred;
+    stk_deferred_cancel(*(struct stk_deferred **)user);
+}
+
+static void a_part_that_is_cancelled_may_cancel_the_result(void)
+{
+    struct stk_deferred *list[2], *result;
+
+    begin();
+    list[0] = fresh();
+    list[1] = stk_deferred_new(loop, cancel_result, &result);
+    result = stk_deferred_all(loop, list, 2);
+    stk_deferred_catch(result, note_error, NULL);
+    stk_deferred_fail(list[0], &broken);
+    CU_ASSERT_STRING_EQUAL(trace, "error ");
+    CU_ASSERT_EQUAL(seen.code, -ECANCELED);
+    stk_deferred_unref(result);
+    end();
+
+    begin();
+    list[0] = fresh();
+    list[1] = stk_deferred_new(loop, cancel_result, &result);
+    result = stk_deferred_first(loop, list, 2);
+    stk_deferred_catch(result, note_error, NULL);
+    stk_deferred_succeed(list[0], number(1), count_destroy);
+    CU_ASSERT_EQUAL(seen.code, -ECANCELED);
+    CU_ASSERT_EQUAL(destroyed, 1);
+    stk_deferred_unref(result);
+    end();
+}
+
 static char logged[256];
 
 static void keep_log(void *context, enum stk_log_level level, const char *room, const char *text)
@@ -637,6 +670,8 @@ static CU_TestInfo tests[] = {
      first_fails_with_the_last_error_when_all_fail},
     {"an empty list has all and no first", an_empty_list_has_all_and_no_first},
     {"cancelling all cancels every part", cancelling_all_cancels_every_part},
+    {"a part that is cancelled may cancel the result",
+     a_part_that_is_cancelled_may_cancel_the_result},
     {"an error that nobody handles is logged", an_error_that_nobody_handles_is_logged},
     {"no failing allocation leaks or loses a value", no_failing_allocation_leaks_or_loses_a_value},
     {"a step without memory fails the chain in its place",

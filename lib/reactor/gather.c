@@ -30,6 +30,7 @@ struct gather {
     struct array *array;         /* of all(); NULL for first() */
     size_t count, unreported;    /* parts */
     unsigned holds;              /* functions on the stack that still need the gathering */
+    bool canceled;               /* the result must not be fired any more */
     struct part parts[];
 };
 
@@ -82,12 +83,14 @@ static struct stk_deferred *take_result(struct gather *gather)
     return result;
 }
 
+/* What is told of its cancel may cancel the result in turn. */
 static void fail(struct gather *gather, const struct stk_error *error)
 {
     struct stk_deferred *result = take_result(gather);
 
     cancel_parts(gather);
-    stk_deferred_fail(result, error);
+    if (!gather->canceled)
+        stk_deferred_fail(result, error);
 }
 
 static void succeed_with_array(struct gather *gather)
@@ -103,7 +106,10 @@ static void succeed_with(struct gather *gather, struct stk_outcome outcome)
     struct stk_deferred *result = take_result(gather);
 
     cancel_parts(gather);
-    stk_deferred_succeed(result, outcome.value, outcome.destroy);
+    if (gather->canceled)
+        stk_outcome_drop(&outcome);
+    else
+        stk_deferred_succeed(result, outcome.value, outcome.destroy);
 }
 
 static void keep_value(struct gather *gather, size_t index, struct stk_outcome outcome)
@@ -146,6 +152,7 @@ static void on_cancel(struct stk_deferred *deferred, void *user)
     struct gather *gather = user;
 
     (void)deferred;
+    gather->canceled = true;
     take_result(gather);
     gather->holds++;
     cancel_parts(gather);
