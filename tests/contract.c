@@ -306,7 +306,7 @@ static int set_up_client(const char *fds, struct stk_error *error)
 static int set_up_on_fds(struct stk_error *error)
 {
     char text[40];
-    int fds[2][2];
+    int fds[2][2] = {{-1, -1}, {-1, -1}};
     int status = make_fds(stage.stack->fds, fds);
 
     if (status < 0)

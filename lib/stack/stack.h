@@ -22,7 +22,8 @@ struct stk_protocol {
     void (*opened)(struct stk_conn *conn);
     /*
      * Returns how many bytes it used. The rest comes again in front of what follows, in one piece;
-     * more than STK_UNUSED_MAX of them is an error. Without this slot bytes are thrown away.
+     * more than STK_UNUSED_MAX of them is an error. Without this slot bytes are thrown away. `data`
+     * may point into the layers: after a close or abort from inside, it must not be read any more.
      */
     size_t (*received)(struct stk_conn *conn, const uint8_t *data, size_t len);
     /* The peer sends no more. Without this slot the connection closes. */
