@@ -55,7 +55,7 @@ static void describe_others(const struct stk_happy *happy, int best, char *text,
             continue;
         stk_addr_format(&happy->list[i].addr, addr);
         if (strlen(before) + strlen(addr) + sizeof tail > size) {
-            snprintf(text, size, "%s%d more", before, left);
+            snprintf(text, size, "%s%u more", before, (unsigned)left % 100);
             return;
         }
         const int len = snprintf(text, size, "%s%s", before, addr);
