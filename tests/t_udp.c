@@ -572,7 +572,10 @@ static void a_peer_without_route_is_reported_from_the_loop(void)
 
 static void receive_errors_pass_and_datagrams_are_kept(void)
 {
-    static const int errors[] = {EINTR, ENOMEM, ECONNREFUSED, ENOBUFS};
+    /* With all that Linux makes of an ICMP message, which anybody may have sent. */
+    static const int errors[] = {EINTR,       ENOMEM,      ECONNREFUSED, ENOBUFS,    EHOSTUNREACH,
+                                 ENETUNREACH, ENOPROTOOPT, EMSGSIZE,     EOPNOTSUPP, EHOSTDOWN,
+                                 ENONET,      EPROTO,      EACCES};
 
     open_pair("");
     for (unsigned i = 0; i < sizeof errors / sizeof *errors; i++) {

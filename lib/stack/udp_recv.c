@@ -212,11 +212,12 @@ static size_t take_batch(struct stack_udp *udp, int count)
     return total;
 }
 
+/* Whatever code a forged message carries, it must not count as a failure of the socket itself. */
 bool stack_udp_is_unreachable(int error)
 {
     return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
            error == EHOSTDOWN || error == ENETDOWN || error == EACCES || error == ENOPROTOOPT ||
-           error == EPROTO;
+           error == EPROTO || error == EOPNOTSUPP || error == ENONET;
 }
 
 /*
