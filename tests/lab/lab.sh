@@ -50,13 +50,13 @@ lab_up_emulated() {
     local host line
     ip netns add middle
     for host in a b; do
-        ip -n "$host" link add eth0 type veth peer name "$host" netns middle
-        lab_on middle sh -c "[ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/$host/disable_ipv6" \
+        ip -n "$host" link add eth0 type veth peer name "to-$host" netns middle
+        lab_on middle sh -c "[ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/to-$host/disable_ipv6" \
             2>/dev/null
-        ip -n middle link set "$host" up
+        ip -n middle link set "to-$host" up
     done
     mkfifo /run/link.in /run/link.out
-    lab_on middle "$top_builddir/tests/lab/link" a b "$@" </run/link.in >/run/link.out &
+    lab_on middle "$top_builddir/tests/lab/link" to-a to-b "$@" </run/link.in >/run/link.out &
     exec 8>/run/link.in 9</run/link.out
     read -r line <&9 && [ "$line" = ready ]
 }
@@ -70,8 +70,6 @@ lab_link() {
 lab_move() { # HOST ADDRESS
     local old
     old=$(ip -n "$1" -4 -o addr show dev eth0 | awk '{ print $4; exit }')
-    ip -n "$1" addr add "$2/24" dev eth0
     ip -n "$1" addr del "$old" dev eth0
-    # Routes and neighbours must not remember the old address.
-    ip -n "$1" route replace 10.9.0.0/24 dev eth0 src "$2"
+    ip -n "$1" addr add "$2/24" dev eth0
 }
