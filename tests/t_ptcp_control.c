@@ -83,14 +83,14 @@ static void undo_restores_the_window(void)
     }
 }
 
-static void persistent_congestion_leaves_two_packets(void)
+static void persistent_congestion_leaves_the_least_window(void)
 {
     struct ptcp_cc cc;
 
     ptcp_cc_init(&cc, &ptcp_cubic, 1000);
     cc.type->on_loss(
         &cc, &(struct ptcp_loss_sample){.now_us = 5, .newest_lost_sent_us = 4, .persistent = true});
-    CU_ASSERT_EQUAL(cc.window_bytes, 2000);
+    CU_ASSERT_EQUAL(cc.window_bytes, PTCP_CC_MIN_PACKETS * 1000);
 }
 
 static void an_unused_window_does_not_grow(void)
@@ -183,7 +183,8 @@ static void the_size_grows_by_probes_and_falls_in_a_black_hole(void)
     }
     CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5), 0);
     CU_ASSERT_FALSE(ptcp_mtu_timeout(&mtu, 1, 10));
-    CU_ASSERT_TRUE(ptcp_mtu_timeout(&mtu, 2, 10));
+    CU_ASSERT_FALSE(ptcp_mtu_timeout(&mtu, PTCP_MTU_PROVEN_TIMEOUTS - 1, 10));
+    CU_ASSERT_TRUE(ptcp_mtu_timeout(&mtu, PTCP_MTU_PROVEN_TIMEOUTS, 10));
     CU_ASSERT_EQUAL(mtu.current, PTCP_MTU_MIN);
     CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 10), 1472); /* it did pass once */
     for (int i = 0; i < PTCP_MTU_TRIES; i++)
@@ -339,7 +340,7 @@ static void a_long_silence_is_persistent_congestion(void)
         send_at(1100000 + i * 500000);
     ack_at(5610000, 10, 10);
     CU_ASSERT_EQUAL(world.recovery.persistent, 1);
-    CU_ASSERT_EQUAL(world.path.cc.window_bytes, 2 * 1200);
+    CU_ASSERT_EQUAL(world.path.cc.window_bytes, PTCP_CC_MIN_PACKETS * 1200);
     ptcp_recovery_free(&world.recovery);
 }
 
@@ -348,7 +349,8 @@ static CU_TestInfo tests[] = {
     {"cubic cuts to seven tenths and comes back in time",
      cubic_cuts_to_seven_tenths_and_comes_back_in_time},
     {"undo restores the window", undo_restores_the_window},
-    {"persistent congestion leaves two packets", persistent_congestion_leaves_two_packets},
+    {"persistent congestion leaves the least window",
+     persistent_congestion_leaves_the_least_window},
     {"an unused window does not grow", an_unused_window_does_not_grow},
     {"growing delay ends slow start after five rounds",
      growing_delay_ends_slow_start_after_five_rounds},

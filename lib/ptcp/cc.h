@@ -14,7 +14,7 @@
 enum {
     PTCP_CC_STATE_WORDS = 24,
     PTCP_CC_INITIAL_PACKETS = 10, /* RFC 6928 */
-    PTCP_CC_MIN_PACKETS = 2,
+    PTCP_CC_MIN_PACKETS = 4,      /* two would need a probe time-out for every other loss */
 };
 
 /* One ACK that newly acknowledged something. */

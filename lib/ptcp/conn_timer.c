@@ -10,10 +10,11 @@ static bool is_opening(const struct ptcp_conn *conn)
     return conn->state == PTCP_STATE_SYN_SENT || conn->state == PTCP_STATE_SYN_RECEIVED;
 }
 
-/* Something of ours waits for the peer. */
+/* Something of ours waits for the peer, or for memory to be sent. */
 static bool is_busy(const struct ptcp_conn *conn)
 {
-    return ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0;
+    return ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0 ||
+           conn->due & PTCP_DUE_PING;
 }
 
 static uint64_t silence_starts_us(const struct ptcp_conn *conn)

@@ -9,6 +9,7 @@
 static const uint64_t DEFAULT_MEMORY_BYTES = UINT64_C(1) << 30;
 static const uint64_t DEFAULT_TIME_WAIT_US = 30000000;
 static const uint32_t DEFAULT_TIME_WAITS = 1024;
+static const uint64_t RETRY_US = 10000;
 
 /* --- Birth and death ---------------------------------------------------------------------------
  */
@@ -691,6 +692,15 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
     run->stride = (uint32_t)run->size + endpoint->options.head + endpoint->options.tail;
 }
 
+/* What is due, and yet was not done after output, lacks memory or a socket: later, not at once. */
+static void set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
+{
+    const uint64_t due_us = ptcp_conn_due_us(conn, now_us);
+
+    ptcp_schedule_set(&endpoint->schedule, &conn->alarm,
+                      due_us > now_us ? due_us : now_us + RETRY_US);
+}
+
 /* It has nothing to send now: sleep until its next deadline, or for ever. */
 static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
 {
@@ -703,7 +713,7 @@ static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint6
     if (conn->state == PTCP_STATE_TIME_WAIT)
         ptcp_endpoint_bury(endpoint, conn, now_us, false, 0);
     else
-        ptcp_schedule_set(&endpoint->schedule, &conn->alarm, ptcp_conn_due_us(conn, now_us));
+        set_alarm(endpoint, conn, now_us);
 }
 
 int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
@@ -740,7 +750,7 @@ uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
     {
         struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, ready);
 
-        ptcp_schedule_set(&endpoint->schedule, &conn->alarm, ptcp_conn_due_us(conn, now_us));
+        set_alarm(endpoint, conn, now_us);
     }
     const uint64_t alarm_us = ptcp_schedule_next_us(&endpoint->schedule);
     const uint64_t trim_us = ptcp_pool_due_us(&endpoint->pool, now_us);

@@ -77,7 +77,10 @@ bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe)
 
 bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us)
 {
-    if (mtu->fixed || count < PTCP_MTU_BLACK_HOLE_TIMEOUTS || mtu->current <= PTCP_MTU_MIN)
+    const unsigned patience =
+        mtu->proven >= mtu->current ? PTCP_MTU_PROVEN_TIMEOUTS : PTCP_MTU_BLACK_HOLE_TIMEOUTS;
+
+    if (mtu->fixed || count < patience || mtu->current <= PTCP_MTU_MIN)
         return false;
     mtu->current = PTCP_MTU_MIN;
     mtu->tries = 0;

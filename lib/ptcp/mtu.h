@@ -14,6 +14,7 @@ enum {
     PTCP_MTU_TRIES = 3,   /* probes of one size before it counts as too large */
     PTCP_MTU_AGAIN_US = 600000000,
     PTCP_MTU_BLACK_HOLE_TIMEOUTS = 2,
+    PTCP_MTU_PROVEN_TIMEOUTS = 5, /* the same for a size that has passed: heavy loss is likelier */
 };
 
 struct ptcp_mtu {
