@@ -291,6 +291,40 @@ static bool drop_some(struct pair *p, int from, uint8_t *bytes, size_t size, boo
     return false;
 }
 
+/* B has A's FIN, and has sent its own; what A says to that is lost. */
+static void stop_in_last_ack(const char *last_words, bool words_arrive)
+{
+    set_up(1, true);
+    connect_both();
+    ptcp_conn_finish(a, pair.now_us);
+    pair_run_for(&pair, 100000);
+    put(b, last_words);
+    if (words_arrive)
+        pair_run_for(&pair, 100000);
+    pair.net.cut[PAIR_A] = true;
+    ptcp_conn_finish(b, pair.now_us);
+    pair_run_for(&pair, 15000);
+    CU_ASSERT_EQUAL(b->state, PTCP_STATE_LAST_ACK);
+    ptcp_conn_take_events(b);
+    ptcp_association_failed(pair.end[PAIR_B], pair.now_us, pair.association, -ECONNRESET, "left");
+}
+
+static void a_peer_that_leaves_after_it_had_all_is_no_error(void)
+{
+    stop_in_last_ack("bye", true);
+    CU_ASSERT_EQUAL(error_of(b), 0);
+    CU_ASSERT_EQUAL(ptcp_conn_take_events(b), PTCP_TX_DONE | PTCP_CLOSED);
+    tear_down();
+}
+
+static void a_peer_that_leaves_before_it_acknowledged_all_is_an_error(void)
+{
+    stop_in_last_ack("bye", false);
+    CU_ASSERT_EQUAL(error_of(b), -ECONNRESET);
+    CU_ASSERT_TRUE(ptcp_conn_take_events(b) & PTCP_ERROR);
+    tear_down();
+}
+
 static void a_lost_fin_comes_again(void)
 {
     for (unsigned lost = 1; lost <= 8; lost++) {
@@ -540,6 +574,10 @@ static CU_TestInfo tests[] = {
     {"a dead host fails at the connect timeout", a_dead_host_fails_at_the_connect_timeout},
     {"the backlog is bounded", the_backlog_is_bounded},
     {"each direction ends by itself", each_direction_ends_by_itself},
+    {"a peer that leaves after it had all is no error",
+     a_peer_that_leaves_after_it_had_all_is_no_error},
+    {"a peer that leaves before it acknowledged all is an error",
+     a_peer_that_leaves_before_it_acknowledged_all_is_an_error},
     {"a lost fin comes again", a_lost_fin_comes_again},
     {"a reset tells the peer", a_reset_tells_the_peer},
     {"a lost reset is repeated when the peer speaks",

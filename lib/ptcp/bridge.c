@@ -180,6 +180,7 @@ static void say_goodbye(struct ptcp_bridge *bridge)
 {
     void *scratch = stk_alloc(PTCP_OUTPUT_BYTES_MIN);
 
+    ptcp_say_goodbye(bridge->endpoint);
     flush(bridge, scratch);
     stk_free(scratch);
     destroy(bridge);
@@ -313,7 +314,7 @@ static void free_all(void *data)
         stk_timer_stop(&bridge->timer);
         bridge->dying = true;
         if (bridge->users == 0)
-            destroy(bridge);
+            say_goodbye(bridge);
     }
     stk_free(bridges);
 }

@@ -525,6 +525,24 @@ static void on_refuse(struct ptcp_conn *conn, const struct arrival *arrival)
     ptcp_conn_fail(conn, arrival->now_us, -ECONNREFUSED, "nobody listens there");
 }
 
+/* What an entry in TIME_WAIT says to a packet. */
+static void answer_late(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                        uint64_t packet, const struct stk_addr *local)
+{
+    struct ptcp_reply reply = {.type = PTCP_DATA,
+                               .reset = entry->reset,
+                               .destination = entry->peer_id,
+                               .source = entry->slot.id,
+                               .packet = entry->next_packet++,
+                               .acked = packet,
+                               .code = entry->code,
+                               .association = entry->association,
+                               .peer = entry->peer};
+    if (local)
+        reply.local = *local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
 /* The connection is over; the peer may not know. */
 static void on_time_wait(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
                          const struct arrival *arrival)
@@ -545,18 +563,23 @@ static void on_time_wait(struct ptcp_endpoint *endpoint, struct ptcp_timewait *e
         return;
     if (packet >= entry->received)
         entry->received = packet + 1;
-    struct ptcp_reply reply = {.type = PTCP_DATA,
-                               .reset = entry->reset,
-                               .destination = entry->peer_id,
-                               .source = entry->slot.id,
-                               .packet = entry->next_packet++,
-                               .acked = packet,
-                               .code = entry->code,
-                               .association = entry->association,
-                               .peer = entry->peer};
-    if (arrival->run->local)
-        reply.local = *arrival->run->local;
-    ptcp_endpoint_reply(endpoint, &reply);
+    answer_late(endpoint, entry, packet, arrival->run->local);
+}
+
+void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
+{
+    const uint32_t count = endpoint->timewaits.count;
+    uint32_t skip = count > PTCP_REPLIES_MAX ? count - PTCP_REPLIES_MAX : 0; /* the oldest */
+
+    STK_LIST_EACH(node, &endpoint->timewaits.list)
+    {
+        struct ptcp_timewait *entry = STK_CONTAINER(node, struct ptcp_timewait, node);
+
+        if (skip > 0)
+            skip--;
+        else if (entry->received > 0)
+            answer_late(endpoint, entry, entry->received - 1, NULL);
+    }
 }
 
 static void on_connection(struct ptcp_conn *conn, const struct arrival *arrival)
@@ -818,6 +841,23 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
     }
 }
 
+/*
+ * The peer says that it has gone. Where all bytes of both sides had arrived, and only the word that
+ * our FIN did was missing, that word would change nothing: the end is in order. Bytes that were not
+ * acknowledged may be lost, and that is an error.
+ */
+static bool ends_in_order(struct ptcp_conn *conn, uint64_t now_us, int code)
+{
+    if (code != -ECONNRESET || conn->out.una != conn->out.end ||
+        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING))
+        return false;
+    conn->out.fin_acked = true;
+    ptcp_conn_step(conn, now_us);
+    ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
+    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
+    return true;
+}
+
 static void fail_some(struct ptcp_endpoint *endpoint, uint64_t now_us, const uint64_t *association,
                       int code, const char *text)
 {
@@ -826,8 +866,10 @@ static void fail_some(struct ptcp_endpoint *endpoint, uint64_t now_us, const uin
             struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
 
             next = slot->next;
-            if (!slot->over && (!association || conn->association == *association))
-                ptcp_conn_fail(conn, now_us, code, text);
+            if (slot->over || (association && conn->association != *association) ||
+                (association && ends_in_order(conn, now_us, code)))
+                continue;
+            ptcp_conn_fail(conn, now_us, code, text);
         }
     }
 }

@@ -105,6 +105,8 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us);
 struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint);
 
 /* Advice from below. */
+/* The port is about to close: what entries in TIME_WAIT would answer is said once more. */
+void ptcp_say_goodbye(struct ptcp_endpoint *endpoint);
 void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
 /* Connections that came with an early SYN are real. */
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
