@@ -440,6 +440,11 @@ static void timeouts_end_slow_clients(void)
     got = raw_talk(&b, "PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab");
     CU_ASSERT_EQUAL(strncmp(got, "HTTP/1.1 408 ", 13), 0);
     free(got);
+    /* One who is answered already owes the rest of the request, and sends nothing. */
+    got = raw_talk(&b, "PUT /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nab");
+    CU_ASSERT_EQUAL(strncmp(got, "HTTP/1.1 403 ", 13), 0);
+    CU_ASSERT_PTR_NULL(strstr(got, " 408 "));
+    free(got);
     got = raw_talk(&b, GET("/x"));
     CU_ASSERT_PTR_NOT_NULL(strstr(got, "/x"));
     free(got);

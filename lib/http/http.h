@@ -93,7 +93,7 @@ struct stk_http_server_options {
     uint64_t header_timeout_us;       /* from the first byte, or accept, to the whole head: 10 s */
     uint64_t idle_timeout_us;         /* between requests: 60 s */
     uint64_t stall_timeout_us;        /* a response of which nothing is delivered: 60 s */
-    uint64_t body_min_rate;           /* bytes per second of a request body, while wanted: 256 */
+    uint64_t body_min_rate;           /* bytes per second of a body that is not held: 256 */
     const char *server_name;          /* value of the Server field; NULL: none */
     int64_t (*wall_clock_s)(void);    /* for the Date field; NULL: the system's */
 };

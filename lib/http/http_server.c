@@ -38,7 +38,7 @@ static bool is_too_slow(struct http_server_conn *sc)
     const uint64_t got = sc->read_bytes - sc->read_bytes_before;
 
     sc->read_bytes_before = sc->read_bytes;
-    return x->request == HTTP_REQUEST_BODY && !x->held && x->response != HTTP_RESPONSE_DONE &&
+    return x->request == HTTP_REQUEST_BODY && !x->held &&
            got < sc->server->options.body_min_rate * tick_us(sc) / 1000000;
 }
 
@@ -54,6 +54,18 @@ static bool is_stalled(struct http_server_conn *sc)
     return sc->stalled_us >= sc->server->options.stall_timeout_us;
 }
 
+/* Who is answered already is not told of it, but no longer waited for either. */
+static void end_slow_body(struct http_server_conn *sc)
+{
+    if (sc->exchange.response != HTTP_RESPONSE_DONE) {
+        http_refuse(sc, 408, "the request's body comes too slowly");
+        return;
+    }
+    sc->exchange.last = true;
+    http_server_settle_soon(sc);
+    arm(sc, tick_us(sc));
+}
+
 static void timer_fired(struct stk_timer *timer)
 {
     struct http_server_conn *sc = STK_CONTAINER(timer, struct http_server_conn, timer);
@@ -65,7 +77,7 @@ static void timer_fired(struct stk_timer *timer)
         else if (is_stalled(sc))
             http_break(sc, -ETIMEDOUT, "the client takes nothing of the response");
         else if (!sc->ending && is_too_slow(sc))
-            http_refuse(sc, 408, "the request's body comes too slowly");
+            end_slow_body(sc);
         else
             arm(sc, tick_us(sc));
     } else if (http_reader_is_idle(&sc->reader)) {
