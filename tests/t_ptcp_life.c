@@ -525,6 +525,30 @@ static void the_window_grows_with_the_reader_and_stays_bounded(void)
     tear_down();
 }
 
+static void who_leaves_in_the_middle_of_a_stream_resets_it(void)
+{
+    for (int sealed = 0; sealed < 2; sealed++) {
+        for (int steps = 1; steps < 400; steps += 37) {
+            set_up(1, sealed);
+            connect_both();
+            fill(a);
+            for (int i = 0; i < steps; i++) {
+                pair_step(&pair, pair.now_us + 100000);
+                drain(b);
+            }
+            ptcp_conn_release(b, pair.now_us);
+            b = NULL;
+            for (int i = 0; i < 50; i++) {
+                fill(a);
+                pair_run_for(&pair, 100000);
+            }
+            CU_ASSERT_EQUAL(error_of(a), -ECONNRESET);
+            CU_ASSERT_EQUAL(ptcp_connections(pair.end[PAIR_B]), 0);
+            tear_down();
+        }
+    }
+}
+
 static void room_is_announced_once_after_again(void)
 {
     set_up(1, false);
@@ -594,6 +618,8 @@ static CU_TestInfo tests[] = {
      a_window_update_that_is_lost_does_not_stop_the_stream},
     {"the window grows with the reader and stays bounded",
      the_window_grows_with_the_reader_and_stays_bounded},
+    {"who leaves in the middle of a stream resets it",
+     who_leaves_in_the_middle_of_a_stream_resets_it},
     {"room is announced once after again", room_is_announced_once_after_again},
     {"a move forgets the old path and goes on", a_move_forgets_the_old_path_and_goes_on},
     CU_TEST_INFO_NULL,
