@@ -558,6 +558,25 @@ static void closing_the_client_fails_what_is_open(void)
     bench_end(&b);
 }
 
+static void interim_responses_are_not_endless(void)
+{
+    static const char hint[] = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    char answer[150 * sizeof hint] = "";
+
+    for (int i = 0; i < 100; i++)
+        strcat(answer, hint);
+    strcat(answer, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    struct result result = get_scripted(answer, false, NULL);
+    CU_ASSERT_EQUAL(result.code, 0);
+    forget(&result);
+    answer[0] = '\0';
+    for (int i = 0; i < 140; i++)
+        strcat(answer, hint);
+    result = get_scripted(answer, false, NULL);
+    CU_ASSERT_EQUAL(result.code, STK_ELIMIT);
+    forget(&result);
+}
+
 static CU_TestInfo tests[] = {
     {"bodies end where their framing says", bodies_end_where_their_framing_says},
     {"truncated and malformed answers are errors", truncated_and_malformed_answers_are_errors},
@@ -572,6 +591,7 @@ static CU_TestInfo tests[] = {
     {"the queue is bounded and cancelling spares the others",
      the_queue_is_bounded_and_cancelling_spares_the_others},
     {"closing the client fails what is open", closing_the_client_fails_what_is_open},
+    {"interim responses are not endless", interim_responses_are_not_endless},
     CU_TEST_INFO_NULL,
 };
 

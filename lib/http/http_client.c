@@ -8,6 +8,7 @@ enum {
     RESPONSE_TIMEOUT_US = 60 * 1000 * 1000,
     IDLE_TIMEOUT_US = 60 * 1000 * 1000,
     CONTINUE_TIMEOUT_US = 1000 * 1000,
+    INTERIM_MAX = 100, /* 1xx responses to one request: each counts as progress */
 };
 
 static struct stk_http_call *call_of(struct stk_node *node)
@@ -211,10 +212,16 @@ static size_t take_body(struct stk_http_client *client, struct stk_http_call *ca
 
 static void take_end(struct stk_http_client *client, struct stk_http_call *call)
 {
-    if (call->got_head)
+    if (call->got_head) {
         end_call(client, call);
-    else
-        http_reader_restart(&client->reader); /* a 1xx: the final one follows */
+        return;
+    }
+    http_reader_restart(&client->reader); /* a 1xx: the final one follows */
+    if (++call->interim > INTERIM_MAX) {
+        client->ending = true;
+        stk_conn_fail(client->conn, STK_ELIMIT, "http", "more than %d interim responses",
+                      INTERIM_MAX);
+    }
 }
 
 /* One event of the current call's response; returns how many bytes it used. */

@@ -25,8 +25,9 @@ struct stk_http_call {
     bool wants_room; /* owes writable() */
     bool held;       /* body() left bytes */
     bool got_head, canceled;
-    int64_t left; /* bytes of the body; STK_HTTP_CHUNKED */
-    char *head;   /* the request's, and behind it a body that is given as a whole */
+    unsigned interim; /* 1xx responses so far */
+    int64_t left;     /* bytes of the body; STK_HTTP_CHUNKED */
+    char *head;       /* the request's, and behind it a body that is given as a whole */
     size_t head_len, body_len, body_sent;
 };
 
