@@ -112,7 +112,7 @@ peers() {
         kill $joiner
         reap $joiner
     done
-    refuses "a CA file that is not there" 3 'none.pem' \
+    refuses "a CA file that is not there" 2 'none.pem' \
         - "/ip4/127.0.0.1/tcp/1/tls,ca=none.pem,sni=a.example"
 }
 

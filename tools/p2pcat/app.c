@@ -173,3 +173,24 @@ enum exit_code app_code_of(const struct stk_error *error, bool opened, bool loca
         return local ? EXIT_LOCAL : opened ? EXIT_LOST : EXIT_CONNECT;
     }
 }
+
+enum exit_code app_code_of_start(const struct stk_error *error)
+{
+    switch (error->code) {
+    case -ENOENT:
+    case -ENOTDIR:
+    case -EISDIR:
+        return EXIT_USAGE;
+    default:
+        return app_code_of(error, false, false);
+    }
+}
+
+int app_refuse_keys(const struct app_options *options)
+{
+    if (options->allow_count == 0)
+        return 0;
+    talk_error("--allow and --peer go with listen, and with connect and a ticket");
+    talk_hint("in a stack, write seal,peer=KEY to connect and seal,allow=KEY to listen");
+    return EXIT_USAGE;
+}

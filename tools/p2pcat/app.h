@@ -51,6 +51,11 @@ int app_load_identity(struct app *app);
 const char *app_identity_path(const struct app_options *options, char *path, size_t size);
 /* Which exit code an error means, when connecting or (`opened`) later. */
 enum exit_code app_code_of(const struct stk_error *error, bool opened, bool local);
+/* The same for what could not even begin: an address names a file that is not there, and the like.
+ */
+enum exit_code app_code_of_start(const struct stk_error *error);
+/* --allow and --peer where they have no meaning: tells, and returns an exit code; else 0. */
+int app_refuse_keys(const struct app_options *options);
 
 /* --- Subcommands: return the exit code */
 int cmd_id(const struct app_options *options, int count, char **words);

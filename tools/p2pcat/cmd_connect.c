@@ -102,7 +102,7 @@ static int add_target(struct connect *c, const char *text)
 
     if (text[0] == '/') { /* a stack does as well */
         race_add(&c->race, text);
-        return 0;
+        return app_refuse_keys(&c->app.options);
     }
     if (ticket_parse(&ticket, text, &error) < 0) {
         talk_error("%s", error.text);

@@ -17,6 +17,7 @@ struct fetch {
     bool blocked;
     int out_fd; /* of -o; -1: none */
     uint64_t received, total;
+    uint64_t over_us; /* when the last byte was there */
     struct stk_timer tick;
     char stack[512];
     struct stk_stats stats;
@@ -149,6 +150,7 @@ static size_t on_body(struct stk_http_call *call, const uint8_t *data, size_t le
 static void over(struct fetch *f)
 {
     f->call = NULL;
+    f->over_us = stk_loop_now_us(f->app.loop);
     note_conn(f);
     stk_timer_stop(&f->tick);
     if (f->out != NULL)
@@ -238,7 +240,7 @@ static int start(struct fetch *f, const char *address)
         return status;
     if (stk_http_client_new(f->app.loop, address, &options, &f->client, &error) < 0) {
         talk_error("%s: %s", error.layer, error.text);
-        return app_code_of(&error, false, false);
+        return app_code_of_start(&error);
     }
     if (stk_http_client_send(f->client, &request, &handler, f, &f->call, &error) < 0) {
         talk_error("%s: %s", error.layer, error.text);
@@ -264,14 +266,14 @@ int cmd_http(const struct app_options *options, int count, char **words)
             "p2pcat http https://example.org/, or p2pcat http /ip4/127.0.0.1/tcp/8080/http/PATH");
         return EXIT_USAGE;
     }
-    if ((status = app_init(&f.app, options)) != 0)
+    if ((status = app_refuse_keys(options)) != 0 || (status = app_init(&f.app, options)) != 0)
         return status;
     f.app.stop = on_stop;
 
     const uint64_t begin_us = stk_loop_now_us(f.app.loop);
     if ((status = start(&f, words[0])) == 0) {
         status = app_run(&f.app);
-        show_stats(&f, stk_loop_now_us(f.app.loop) - begin_us);
+        show_stats(&f, (f.over_us > begin_us ? f.over_us : begin_us) - begin_us);
     }
     f.call = NULL;
     if (f.client != NULL)

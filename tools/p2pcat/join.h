@@ -16,6 +16,7 @@ struct join_side {
     bool opened, finished, closed, blocked;
     bool finish_other; /* the other side's end shall be sent when this one is there */
     bool keep;         /* outlives the join: never finished, closed or aborted by it */
+    bool stillborn;    /* it could not even begin */
     bool local;        /* a pipe, file or child of this machine: gets what came before an error */
     bool exited;       /* a command that ended by itself */
     uint64_t received; /* bytes */

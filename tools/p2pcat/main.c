@@ -40,7 +40,7 @@ static const char usage_all[] =
     "  --ticket-file F    write the ticket there, or read it from there\n"
     "  --keep-open        serve many streams              --exec CMD  with a command each\n"
     "  --recv-only        send nothing of standard input\n"
-    "  --timeout SECONDS  give up connecting after so long\n"
+    "  --timeout SECONDS  give up connecting after so long  --progress  for pipes, too\n"
     "  -o, --output FILE  write the page there (http)     -I, --head  fetch its head only\n"
     "  --stats            RTT, loss, cwnd and rate at the end   --json  as JSON\n"
     "  -v, --verbose      say which stack and path is used      -q, --quiet\n"

@@ -181,7 +181,8 @@ static void tell_error(struct transfer *t)
         talk_hint("after %s sent and %s received", talk_size(t->join.b.received, sent),
                   talk_size(t->join.a.received, received));
     }
-    app_fail(t->app, app_code_of(error, side->opened, side->local));
+    app_fail(t->app, side->stillborn ? app_code_of_start(error)
+                                     : app_code_of(error, side->opened, side->local));
 }
 
 /*
@@ -260,6 +261,7 @@ void transfer_connect(struct transfer *t, struct join_side *side, const char *ad
 
     side->local = transfer_is_local(address);
     if (stk_connect(t->app->loop, address, &join_protocol, side, &conn, &error) < 0) {
+        side->stillborn = true;
         join_side_failed(side, &error);
         return;
     }
