@@ -344,6 +344,25 @@ static void an_error_behind_the_peers_end_is_told(void)
     end();
 }
 
+static void a_paused_writer_learns_of_an_error_by_writing(void)
+{
+    begin("/memory/x,quota=10", "/memory/x,quota=10");
+    run_for(1000);
+    stk_conn_pause(client.conn);
+    stk_conn_set_marks(client.conn, 1, 100);
+    CU_ASSERT_EQUAL(stk_conn_write(client.conn, block, 500), 110);
+    stk_conn_abort(server.conn);
+    run_for(1000);
+    CU_ASSERT_EQUAL(client.writable, 1);
+    CU_ASSERT_EQUAL(client.closed, 0); /* unread bytes would come before it */
+    CU_ASSERT_EQUAL(stk_conn_write(client.conn, "x", 1), -ECONNRESET);
+    stk_conn_resume(client.conn);
+    run_for(1000);
+    CU_ASSERT_EQUAL(client.closed, 1);
+    CU_ASSERT_EQUAL(client.code, -ECONNRESET);
+    end();
+}
+
 static void a_failure_of_the_callers_own_keeps_its_words(void)
 {
     begin("/memory/x", "/memory/x");
@@ -423,6 +442,8 @@ static CU_TestInfo tests[] = {
     {"a refusing server looks like a reset", a_refusing_server_looks_like_a_reset},
     {"opening has a deadline that names the layer", opening_has_a_deadline_that_names_the_layer},
     {"an error behind the peer's end is told", an_error_behind_the_peers_end_is_told},
+    {"a paused writer learns of an error by writing",
+     a_paused_writer_learns_of_an_error_by_writing},
     {"a failure of the caller's own keeps its words", a_failure_of_the_callers_own_keeps_its_words},
     {"connections survive their listener", connections_survive_their_listener},
     {"a protocol may hand over to another", a_protocol_may_hand_over_to_another},

@@ -99,7 +99,11 @@ void stk_conn_abort(struct stk_conn *conn);
 void stk_conn_fail(struct stk_conn *conn, int code, const char *layer, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Back-pressure: while paused, nothing is read and the peer's window fills. */
+/*
+ * Back-pressure: while paused, nothing is read and the peer's window fills. Unread bytes hold an
+ * error back: closed() comes after resume. Writes are told it at once, and writable() comes for the
+ * next one.
+ */
 void stk_conn_pause(struct stk_conn *conn);
 void stk_conn_resume(struct stk_conn *conn);
 /* Delivers bytes that received() left, now that it can use them. */

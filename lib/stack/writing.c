@@ -59,10 +59,13 @@ void conn_flush(struct stk_conn *conn)
         send_now(conn, NULL, 0, STK_FIN);
 }
 
+/* After an error too: the write that follows gets it, also where a pause holds closed() back. */
 void conn_tell_writable(struct stk_conn *conn)
 {
+    const bool low = stk_fifo_len(&conn->unwritten) <= conn->write_low;
+
     if (!conn->writable_owed || conn->finish_wanted || !conn_is_live(conn) ||
-        conn->state == CONN_OPENING || stk_fifo_len(&conn->unwritten) > conn->write_low)
+        conn->state == CONN_OPENING || (!low && conn->error.code == 0))
         return;
     conn->writable_owed = false;
     if (conn->protocol->writable != NULL)
