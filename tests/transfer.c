@@ -170,29 +170,15 @@ static void begin(struct transfer_side *side, struct stk_conn *conn)
         stk_conn_set_connect_timeout(conn, side->transfer->connect_within_us);
 }
 
-static void begin_again(struct transfer_side *side)
-{
-    side->in.position = side->written = side->read_since_pause = 0;
-    side->opened = side->got_end = side->finishing = side->closed = false;
-    side->error.code = 0;
-}
-
-/*
- * A handshake that a blackout interrupts may be given up by the server and done again later. Any
- * other second connection is one that the client never made, which the caller looks for.
- */
+/* One handshake makes one connection, whatever the path does to it; the caller looks for others. */
 static int on_accepted(struct stk_conn *conn)
 {
     struct transfer *transfer = stk_conn_user(conn);
     struct transfer_side *server = &transfer->server;
 
     if (transfer->accepted++ > 0) {
-        if (transfer->client.opened || !server->closed) {
-            stk_conn_set_protocol(conn, &nothing, NULL);
-            return -ECONNREFUSED;
-        }
-        transfer->given_up++;
-        begin_again(server);
+        stk_conn_set_protocol(conn, &nothing, NULL);
+        return -ECONNREFUSED;
     }
     begin(server, conn);
     SAY(server, "server accepts");
@@ -238,6 +224,5 @@ static bool is_done(const struct transfer_side *side)
 
 bool transfer_is_complete(const struct transfer *transfer)
 {
-    return is_done(&transfer->client) && is_done(&transfer->server) &&
-           transfer->accepted == 1 + transfer->given_up;
+    return is_done(&transfer->client) && is_done(&transfer->server) && transfer->accepted == 1;
 }

@@ -42,7 +42,7 @@ struct transfer {
     struct stk_listener *listener;
     struct transfer_side client, server;
     uint64_t connect_within_us; /* 0: the library's */
-    int accepted, given_up;     /* connections; those given up while the client was still opening */
+    int accepted;               /* connections: 1, or something is wrong */
     bool verbose;               /* puts what happens into the trace */
 };
 
