@@ -264,7 +264,7 @@ static void three_later_packets_make_one_lost(void)
     CU_ASSERT_EQUAL(ack_at(1050001, 3, 3), 1);
     CU_ASSERT_EQUAL(world.lost, 1);
     CU_ASSERT_EQUAL(world.recovery.in_flight, 0);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static void a_late_packet_is_lost_by_time(void)
@@ -278,7 +278,7 @@ static void a_late_packet_is_lost_by_time(void)
     CU_ASSERT_EQUAL(due_us, 1000000 + 50000 + 50000 / 8);
     ptcp_recovery_timeout(&world.recovery, &world.path, due_us, &counter, NULL);
     CU_ASSERT_EQUAL(world.lost, 1);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static void a_wrong_loss_is_undone_and_teaches_patience(void)
@@ -294,7 +294,7 @@ static void a_wrong_loss_is_undone_and_teaches_patience(void)
     CU_ASSERT_EQUAL(world.recovery.spurious_packets, 1);
     CU_ASSERT_TRUE(world.path.cc.window_bytes >= window);
     CU_ASSERT_TRUE(world.recovery.reorder_packets > PTCP_REORDER_PACKETS);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static void packets_never_sent_can_not_be_acknowledged(void)
@@ -306,7 +306,7 @@ static void packets_never_sent_can_not_be_acknowledged(void)
     ptcp_sent_skip(&world.recovery.ring);
     send_at(1000001);
     CU_ASSERT_EQUAL(ack_at(1050000, 0, 2), -EPROTO);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static void silence_leads_to_probes_with_growing_patience(void)
@@ -328,7 +328,7 @@ static void silence_leads_to_probes_with_growing_patience(void)
         send_at(now_us = due_us);
     }
     CU_ASSERT_EQUAL(world.lost, 0);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static void a_long_silence_is_persistent_congestion(void)
@@ -341,7 +341,29 @@ static void a_long_silence_is_persistent_congestion(void)
     ack_at(5610000, 10, 10);
     CU_ASSERT_EQUAL(world.recovery.persistent, 1);
     CU_ASSERT_EQUAL(world.path.cc.window_bytes, PTCP_CC_MIN_PACKETS * 1200);
-    ptcp_recovery_free(&world.recovery);
+    ptcp_recovery_free(&world.recovery, &world.path);
+}
+
+static void connections_of_a_path_count_together(void)
+{
+    struct ptcp_sent record = {.size = 700, .flags = PTCP_SENT_ELICITING};
+    struct ptcp_recovery other;
+
+    set_up();
+    ptcp_recovery_init(&other);
+    CU_ASSERT_EQUAL_FATAL(ptcp_sent_reserve(&other.ring, true), 0);
+    ptcp_recovery_sent(&other, &world.path, 1000000, &record);
+    send_at(1000000);
+    CU_ASSERT_EQUAL(world.path.delivery.in_flight, 1700);
+    CU_ASSERT_EQUAL(world.recovery.in_flight, 1000);
+    ack_at(1050000, 0, 0);
+    CU_ASSERT_EQUAL(world.path.delivery.in_flight, 700);
+    CU_ASSERT_EQUAL(world.path.delivery.delivered, 1000);
+    CU_ASSERT_EQUAL(world.path.delivery.rate, 1000 * 20);
+    /* One that ends takes its packets along. */
+    ptcp_recovery_free(&other, &world.path);
+    CU_ASSERT_EQUAL(world.path.delivery.in_flight, 0);
+    ptcp_recovery_free(&world.recovery, &world.path);
 }
 
 static CU_TestInfo tests[] = {
@@ -365,6 +387,7 @@ static CU_TestInfo tests[] = {
     {"packets never sent can not be acknowledged", packets_never_sent_can_not_be_acknowledged},
     {"silence leads to probes with growing patience",
      silence_leads_to_probes_with_growing_patience},
+    {"connections of a path count together", connections_of_a_path_count_together},
     {"a long silence is persistent congestion", a_long_silence_is_persistent_congestion},
     CU_TEST_INFO_NULL,
 };

@@ -22,13 +22,12 @@ struct ptcp_ack_sample {
     uint64_t now_us;
     uint64_t acked_bytes;
     uint64_t in_flight_before, in_flight; /* bytes */
-    uint64_t delivered, total_lost;       /* bytes since the start */
-    uint64_t largest_acked, next_packet;
-    uint64_t newest_sent_us;   /* when the newest of the acknowledged packets was sent */
-    uint64_t rtt_us;           /* the RTT sample of this ACK; 0: none */
-    uint64_t rate_bytes_per_s; /* the delivery rate sample; 0: none */
-    uint64_t prior_delivered;  /* `delivered` when the newest packet was sent */
-    bool app_limited;          /* the sender had not enough to send: samples are lower bounds */
+    uint64_t delivered, total_lost;       /* bytes since the start, of the whole path */
+    uint64_t newest_sent_us;              /* when the newest of the acknowledged packets was sent */
+    uint64_t rtt_us;                      /* the RTT sample of this ACK; 0: none */
+    uint64_t rate_bytes_per_s;            /* the delivery rate sample; 0: none */
+    uint64_t prior_delivered;             /* `delivered` when the newest packet was sent */
+    bool app_limited; /* the sender had not enough to send: samples are lower bounds */
     const struct ptcp_rtt *rtt;
 };
 

@@ -284,7 +284,7 @@ void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *coo
     conn->heard_us = now_us;
     memcpy(conn->cookie, cookie, len);
     conn->cookie_len = (uint8_t)len;
-    ptcp_recovery_abandon(&conn->recovery, &ptcp_conn_owner, conn);
+    ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
     conn->due |= PTCP_DUE_PARAMS;
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -51,7 +51,7 @@ static bool window_is_open(struct ptcp_conn *conn, uint64_t now_us, size_t size)
 {
     struct ptcp_path *path = conn->path;
 
-    if (conn->recovery.in_flight + size > path->cc.window_bytes)
+    if (path->delivery.in_flight + size > path->cc.window_bytes)
         return false;
     const uint64_t next_us = ptcp_pacer_next_us(&path->pacer, now_us);
     conn->pace_us = next_us > now_us ? next_us : 0;
@@ -323,7 +323,7 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
 
     if (wish == 0 || !conn->confirmed || conn->out.lost.count > 0 ||
         conn->out.next - conn->out.una < path->mtu.current || room < wish ||
-        conn->recovery.in_flight + wish > path->cc.window_bytes ||
+        path->delivery.in_flight + wish > path->cc.window_bytes ||
         ptcp_sent_reserve(&conn->recovery.ring, true) < 0)
         return 0;
     begin(&draft, conn, PTCP_DATA, at, (size_t)(wish - path->overhead));
@@ -390,9 +390,11 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
 
 static void note_app_limited(struct ptcp_conn *conn)
 {
-    if (conn->recovery.in_flight < conn->path->cc.window_bytes &&
+    struct ptcp_path *path = conn->path;
+
+    if (path->delivery.in_flight < path->cc.window_bytes &&
         !ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit))
-        ptcp_recovery_app_limited(&conn->recovery);
+        ptcp_delivery_app_limited(&path->delivery);
 }
 
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,

@@ -87,7 +87,7 @@ void ptcp_conn_free(struct ptcp_conn *conn)
     assert(stk_list_empty(&conn->ready));
     stk_list_remove(&conn->queue);
     stk_list_remove(&conn->eventful);
-    ptcp_recovery_free(&conn->recovery);
+    ptcp_recovery_free(&conn->recovery, conn->path);
     ptcp_acks_free(&conn->acks);
     ptcp_sendbuf_free(&conn->out);
     ptcp_reasm_free(&conn->in);
@@ -380,7 +380,7 @@ void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
         .ssthresh_bytes = path->cc.ssthresh_bytes,
         .in_flight_bytes = conn->recovery.in_flight,
         .pacing_bytes_per_s = path->pacer.rate,
-        .delivery_bytes_per_s = conn->recovery.rate,
+        .delivery_bytes_per_s = path->delivery.rate,
         .packets_sent = conn->packets_sent,
         .packets_received = conn->packets_received,
         .packets_lost = conn->recovery.lost_packets,

@@ -67,7 +67,7 @@ static void slow_start(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
 {
     struct cubic *cubic = cubic_of(cc);
 
-    switch (ptcp_hystart_ack(&cubic->hystart, ack->largest_acked, ack->next_packet, ack->rtt_us)) {
+    switch (ptcp_hystart_ack(&cubic->hystart, ack->prior_delivered, ack->delivered, ack->rtt_us)) {
     case PTCP_HYSTART_SLOW:
         cc->window_bytes += ack->acked_bytes;
         break;

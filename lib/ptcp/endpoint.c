@@ -153,7 +153,7 @@ void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, 
     }
     if (reset || waits)
         leave_an_answer(endpoint, conn, now_us, reset, code);
-    ptcp_sent_free(&conn->recovery.ring);
+    ptcp_recovery_free(&conn->recovery, conn->path);
     ptcp_sendbuf_free(&conn->out);
     if (conn->owned)
         stk_list_append(&endpoint->buried, &conn->queue);
@@ -832,9 +832,9 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
 
             if (!conn)
                 continue;
+            ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
             ptcp_path_reset(conn->path);
             ptcp_path_pace(conn->path, now_us);
-            ptcp_recovery_abandon(&conn->recovery, &ptcp_conn_owner, conn);
             conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
             ptcp_endpoint_touch(endpoint, conn);
         }

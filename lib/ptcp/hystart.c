@@ -13,12 +13,12 @@ void ptcp_hystart_init(struct ptcp_hystart *hystart)
                                      .phase = PTCP_HYSTART_SLOW};
 }
 
-static void start_round(struct ptcp_hystart *hystart, uint64_t next_packet)
+static void start_round(struct ptcp_hystart *hystart, uint64_t delivered)
 {
     hystart->last_round_min_us = hystart->round_min_us;
     hystart->round_min_us = UINT64_MAX;
     hystart->samples = 0;
-    hystart->round_end = next_packet;
+    hystart->round_end = delivered;
     if (hystart->phase == PTCP_HYSTART_CONSERVATIVE &&
         ++hystart->css_rounds >= PTCP_HYSTART_CSS_ROUNDS)
         hystart->phase = PTCP_HYSTART_DONE;
@@ -49,8 +49,8 @@ static void judge(struct ptcp_hystart *hystart)
     }
 }
 
-enum ptcp_hystart_phase ptcp_hystart_ack(struct ptcp_hystart *hystart, uint64_t largest_acked,
-                                         uint64_t next_packet, uint64_t rtt_us)
+enum ptcp_hystart_phase ptcp_hystart_ack(struct ptcp_hystart *hystart, uint64_t prior_delivered,
+                                         uint64_t delivered, uint64_t rtt_us)
 {
     if (rtt_us > 0) {
         hystart->samples++;
@@ -58,7 +58,7 @@ enum ptcp_hystart_phase ptcp_hystart_ack(struct ptcp_hystart *hystart, uint64_t 
             hystart->round_min_us = rtt_us;
         judge(hystart);
     }
-    if (largest_acked >= hystart->round_end)
-        start_round(hystart, next_packet);
+    if (prior_delivered >= hystart->round_end)
+        start_round(hystart, delivered);
     return hystart->phase;
 }

@@ -17,6 +17,8 @@ void ptcp_path_reset(struct ptcp_path *path)
 
     ptcp_path_init(path, old.cc.type, old.overhead, old.mtu.max, fixed);
     path->validated = old.validated;
+    path->delivery = old.delivery;
+    path->delivery.rate = path->delivery.app_limited_until = 0;
 }
 
 void ptcp_path_resize(struct ptcp_path *path) { ptcp_cc_set_mtu(&path->cc, path->mtu.current); }

@@ -6,13 +6,21 @@
 #define STK_PTCP_PATH_H
 
 #include "cc.h"
+#include "delivery.h"
 #include "mtu.h"
 #include "pacer.h"
 #include "rtt.h"
 
+/* Packets since the window was last reduced: if all losses were wrong, it is undone. */
+struct ptcp_reduction {
+    uint32_t lost, spurious;
+};
+
 struct ptcp_path {
     struct ptcp_rtt rtt;
     struct ptcp_cc cc;
+    struct ptcp_delivery delivery;
+    struct ptcp_reduction reduction;
     struct ptcp_pacer pacer;
     struct ptcp_mtu mtu;
     uint16_t overhead;                        /* bytes that lower layers add to each packet */
@@ -24,7 +32,7 @@ enum { PTCP_AMPLIFICATION_MAX = 3 };
 
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
                     uint16_t max_datagram, uint16_t fixed_mtu);
-/* The peer has moved: nothing that was learnt holds any more. */
+/* The peer has moved: nothing that was learnt holds any more, but for what is in flight. */
 void ptcp_path_reset(struct ptcp_path *path);
 /* `mtu.current` changed. */
 void ptcp_path_resize(struct ptcp_path *path);

@@ -14,7 +14,18 @@ void ptcp_recovery_init(struct ptcp_recovery *recovery)
     ptcp_sent_init(&recovery->ring);
 }
 
-void ptcp_recovery_free(struct ptcp_recovery *recovery) { ptcp_sent_free(&recovery->ring); }
+static void leaves_flight(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t bytes)
+{
+    assert(recovery->in_flight >= bytes);
+    recovery->in_flight -= bytes;
+    ptcp_delivery_gone(&path->delivery, bytes);
+}
+
+void ptcp_recovery_free(struct ptcp_recovery *recovery, struct ptcp_path *path)
+{
+    leaves_flight(recovery, path, recovery->in_flight);
+    ptcp_sent_free(&recovery->ring);
+}
 
 void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                         struct ptcp_sent *record)
@@ -25,24 +36,13 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
     record->time_us = now_us;
     record->state = eliciting ? PTCP_SENT_OUTSTANDING : PTCP_SENT_DONE;
     if (eliciting) {
-        if (recovery->in_flight == 0)
-            recovery->first_sent_us = recovery->delivered_us = now_us;
-        record->delivered = recovery->delivered;
-        record->delivered_us = recovery->delivered_us;
-        record->first_sent_us = recovery->first_sent_us;
-        if (recovery->app_limited_until > recovery->delivered)
-            record->flags |= PTCP_SENT_APP_LIMITED;
+        ptcp_delivery_sent(&path->delivery, record);
         recovery->in_flight += record->size;
         recovery->last_eliciting_us = now_us;
         if (path->cc.type->on_sent)
-            path->cc.type->on_sent(&path->cc, now_us, record->size, recovery->in_flight);
+            path->cc.type->on_sent(&path->cc, now_us, record->size, path->delivery.in_flight);
     }
     ptcp_sent_push(&recovery->ring, record);
-}
-
-void ptcp_recovery_app_limited(struct ptcp_recovery *recovery)
-{
-    recovery->app_limited_until = max_u64(recovery->delivered + recovery->in_flight, 1);
 }
 
 /* --- Acknowledgements ------------------------------------------------------------------------ */
@@ -55,17 +55,19 @@ struct news {
     uint32_t count, spurious;
 };
 
-static void take_spurious(struct ptcp_recovery *recovery, const struct ptcp_sent *record)
+static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                          const struct ptcp_sent *record)
 {
     const uint64_t distance = recovery->largest_acked - record->packet;
 
     recovery->spurious_packets++;
-    recovery->epoch_spurious++;
+    path->reduction.spurious++;
     if (distance >= recovery->reorder_packets)
         recovery->reorder_packets = (uint32_t)min_u64(distance + 1, PTCP_REORDER_PACKETS_MAX);
 }
 
-static void take_acked(struct ptcp_recovery *recovery, struct ptcp_sent *record, struct news *news)
+static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                       struct ptcp_sent *record, struct news *news)
 {
     if (record->state == PTCP_SENT_OUTSTANDING) {
         assert(recovery->in_flight >= record->size);
@@ -73,17 +75,17 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_sent *record,
         news->bytes += record->size;
     } else {
         news->spurious++;
-        take_spurious(recovery, record);
+        take_spurious(recovery, path, record);
     }
-    recovery->delivered += record->size;
+    ptcp_delivery_acked(&path->delivery, record);
     if (news->count++ == 0)
         news->oldest_packet = record->packet;
     news->newest = *record;
     ptcp_sent_done(&recovery->ring, record);
 }
 
-static int walk(struct ptcp_recovery *recovery, const struct ptcp_ack *ack, struct news *news,
-                const struct ptcp_recovery_owner *type, void *owner)
+static int walk(struct ptcp_recovery *recovery, struct ptcp_path *path, const struct ptcp_ack *ack,
+                struct news *news, const struct ptcp_recovery_owner *type, void *owner)
 {
     uint32_t i = ack->count - 1;
     struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
@@ -96,7 +98,7 @@ static int walk(struct ptcp_recovery *recovery, const struct ptcp_ack *ack, stru
             continue;
         if (record->state == PTCP_SENT_SKIPPED)
             return -EPROTO;
-        take_acked(recovery, record, news);
+        take_acked(recovery, path, record, news);
         type->acked(owner, &news->newest);
     }
     return 0;
@@ -111,24 +113,6 @@ static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, u
     sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
     ptcp_rtt_sample(&path->rtt, sample->rtt_us,
                     min_u64(ack->delay_us, recovery->peer_ack_delay_us));
-}
-
-static void sample_rate(struct ptcp_recovery *recovery, uint64_t now_us, const struct news *news,
-                        struct ptcp_ack_sample *sample)
-{
-    const struct ptcp_sent *newest = &news->newest;
-    const uint64_t send_us = newest->time_us - newest->first_sent_us;
-    const uint64_t ack_us = now_us - newest->delivered_us;
-    const uint64_t interval_us = max_u64(send_us, ack_us);
-
-    recovery->delivered_us = now_us;
-    recovery->first_sent_us = newest->time_us;
-    sample->prior_delivered = newest->delivered;
-    if (interval_us == 0)
-        return;
-    sample->rate_bytes_per_s = (recovery->delivered - newest->delivered) * 1000000 / interval_us;
-    if (!(newest->flags & PTCP_SENT_APP_LIMITED) || sample->rate_bytes_per_s > recovery->rate)
-        recovery->rate = sample->rate_bytes_per_s;
 }
 
 /* --- Losses ---------------------------------------------------------------------------------- */
@@ -146,17 +130,16 @@ static uint64_t patience_us(const struct ptcp_recovery *recovery, const struct p
     return max_u64(rtt_us + rtt_us * recovery->reorder_eighths / 8, PTCP_RTT_GRANULARITY_US);
 }
 
-static void take_lost(struct ptcp_recovery *recovery, struct ptcp_sent *record,
-                      struct losses *losses)
+static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                      struct ptcp_sent *record, struct losses *losses)
 {
-    assert(recovery->in_flight >= record->size);
     record->state = PTCP_SENT_LOST;
-    recovery->in_flight -= record->size;
+    leaves_flight(recovery, path, record->size);
     if (record->flags & PTCP_SENT_PROBE)
         return; /* too large, not congested */
     recovery->lost_packets++;
-    recovery->lost_bytes += record->size;
-    recovery->epoch_lost++;
+    path->delivery.lost += record->size;
+    path->reduction.lost++;
     losses->count++;
     losses->bytes += record->size;
     losses->newest_us = max_u64(losses->newest_us, record->time_us);
@@ -189,7 +172,7 @@ static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, 
             recovery->loss_us = record->time_us + wait_us;
             break; /* all that follow are younger */
         }
-        take_lost(recovery, record, losses);
+        take_lost(recovery, path, record, losses);
         extend_span(losses, record, after_us, below_packet);
         type->lost(owner, record);
     }
@@ -215,14 +198,12 @@ static void report_losses(struct ptcp_recovery *recovery, struct ptcp_path *path
     const struct ptcp_loss_sample sample = {.now_us = now_us,
                                             .lost_bytes = losses->bytes,
                                             .newest_lost_sent_us = losses->newest_us,
-                                            .in_flight = recovery->in_flight,
+                                            .in_flight = path->delivery.in_flight,
                                             .persistent = is_persistent(recovery, path, losses)};
     recovery->persistent += sample.persistent;
     path->cc.type->on_loss(&path->cc, &sample);
-    if (path->cc.reduced != reduced || path->cc.recovery_start_us != reduced_us) {
-        recovery->epoch_lost = losses->count;
-        recovery->epoch_spurious = 0;
-    }
+    if (path->cc.reduced != reduced || path->cc.recovery_start_us != reduced_us)
+        path->reduction = (struct ptcp_reduction){.lost = losses->count};
     ptcp_path_pace(path, now_us);
 }
 
@@ -235,9 +216,9 @@ static void undo_if_all_was_wrong(struct ptcp_recovery *recovery, struct ptcp_pa
         return;
     if (recovery->reorder_eighths < PTCP_REORDER_EIGHTHS_MAX)
         recovery->reorder_eighths++;
-    if (recovery->epoch_spurious < recovery->epoch_lost)
+    if (path->reduction.spurious < path->reduction.lost)
         return;
-    recovery->epoch_lost = recovery->epoch_spurious = 0;
+    path->reduction = (struct ptcp_reduction){0};
     path->cc.type->on_undo(&path->cc);
 }
 
@@ -257,16 +238,15 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
     struct ptcp_ack_sample sample = {.now_us = now_us,
                                      .acked_bytes = news->bytes,
                                      .in_flight_before = before,
-                                     .in_flight = recovery->in_flight,
-                                     .delivered = recovery->delivered,
-                                     .total_lost = recovery->lost_bytes,
-                                     .largest_acked = recovery->largest_acked - 1,
-                                     .next_packet = recovery->ring.next,
+                                     .in_flight = path->delivery.in_flight,
+                                     .delivered = path->delivery.delivered,
+                                     .prior_delivered = news->newest.delivered,
+                                     .total_lost = path->delivery.lost,
                                      .newest_sent_us = news->newest.time_us,
                                      .rtt = &path->rtt};
 
     sample_rtt(recovery, path, now_us, ack, news, &sample);
-    sample_rate(recovery, now_us, news, &sample);
+    sample.rate_bytes_per_s = ptcp_delivery_sample(&path->delivery, now_us, &news->newest);
     sample.app_limited =
         (news->newest.flags & PTCP_SENT_APP_LIMITED) && before * 2 < path->cc.window_bytes;
     take_ecn(recovery, path, now_us, ack, news);
@@ -278,7 +258,7 @@ int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
                       const struct ptcp_ack *ack, const struct ptcp_recovery_owner *type,
                       void *owner)
 {
-    const uint64_t before = recovery->in_flight, prior_us = recovery->newest_acked_us;
+    const uint64_t before = path->delivery.in_flight, prior_us = recovery->newest_acked_us;
     struct news news = {.count = 0};
     struct losses losses = {.count = 0};
     int rc;
@@ -286,7 +266,7 @@ int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     if (ack->range[0].end > recovery->ring.next)
         return -EPROTO;
     recovery->largest_acked = max_u64(recovery->largest_acked, ack->range[0].end);
-    rc = walk(recovery, ack, &news, type, owner);
+    rc = walk(recovery, path, ack, &news, type, owner);
     if (rc < 0 || news.count == 0)
         return rc;
     recovery->pto_count = 0;
@@ -342,8 +322,8 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
         ptcp_path_resize(path);
 }
 
-void ptcp_recovery_abandon(struct ptcp_recovery *recovery, const struct ptcp_recovery_owner *type,
-                           void *owner)
+void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                           const struct ptcp_recovery_owner *type, void *owner)
 {
     struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
 
@@ -353,7 +333,7 @@ void ptcp_recovery_abandon(struct ptcp_recovery *recovery, const struct ptcp_rec
             type->lost(owner, record);
         ptcp_sent_done(&recovery->ring, record);
     }
-    recovery->in_flight = 0;
+    leaves_flight(recovery, path, recovery->in_flight);
     recovery->loss_us = UINT64_MAX;
     recovery->probes = 0;
     recovery->pto_count = 0;

@@ -1,6 +1,7 @@
 /*
  * Loss recovery (RFC 9002, and RFC 8985 for reordering): what is acknowledged, what is lost,
- * when to probe. Works on the ring of sent packets and one path.
+ * when to probe. Works on one connection's ring of sent packets and the path that it uses, which
+ * it may share: what depends on packet numbers is here, the rest is the path's.
  */
 #ifndef STK_PTCP_RECOVERY_H
 #define STK_PTCP_RECOVERY_H
@@ -28,7 +29,7 @@ struct ptcp_recovery_owner {
 
 struct ptcp_recovery {
     struct ptcp_sent_ring ring;
-    uint64_t in_flight;       /* bytes of outstanding ack-eliciting packets */
+    uint64_t in_flight;       /* bytes of this connection's part of the path's */
     uint64_t largest_acked;   /* + 1; 0: nothing yet */
     uint64_t newest_acked_us; /* when the newest acknowledged packet was sent */
     uint64_t last_eliciting_us;
@@ -37,14 +38,13 @@ struct ptcp_recovery {
     uint32_t pto_count;
     uint32_t probes; /* packets to send regardless of the window */
     uint32_t reorder_packets, reorder_eighths;
-    uint32_t epoch_lost, epoch_spurious; /* since the last reduction of the window */
-    uint64_t delivered, delivered_us, first_sent_us, app_limited_until, rate;
-    uint64_t lost_packets, spurious_packets, lost_bytes, timeouts, persistent;
+    uint64_t lost_packets, spurious_packets, timeouts, persistent;
     uint64_t ce_seen; /* the peer's count of CE marks */
 };
 
 void ptcp_recovery_init(struct ptcp_recovery *recovery);
-void ptcp_recovery_free(struct ptcp_recovery *recovery);
+/* Forgets all packets; what was in flight leaves the path's account. */
+void ptcp_recovery_free(struct ptcp_recovery *recovery, struct ptcp_path *path);
 
 /*
  * Takes note of a packet that leaves now; `record` carries frames, sizes and flags, the rest is
@@ -63,9 +63,7 @@ uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct
 void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                            const struct ptcp_recovery_owner *type, void *owner);
 /* Everything outstanding is lost without blame: a retry, or a new path. */
-void ptcp_recovery_abandon(struct ptcp_recovery *recovery, const struct ptcp_recovery_owner *type,
-                           void *owner);
-/* The user had no more to send while the window was open. */
-void ptcp_recovery_app_limited(struct ptcp_recovery *recovery);
+void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                           const struct ptcp_recovery_owner *type, void *owner);
 
 #endif

@@ -1,0 +1,53 @@
+#include "delivery.h"
+
+#include <assert.h>
+
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+void ptcp_delivery_sent(struct ptcp_delivery *delivery, struct ptcp_sent *record)
+{
+    if (delivery->in_flight == 0)
+        delivery->first_sent_us = delivery->delivered_us = record->time_us;
+    record->delivered = delivery->delivered;
+    record->delivered_us = delivery->delivered_us;
+    record->first_sent_us = delivery->first_sent_us;
+    if (delivery->app_limited_until > delivery->delivered)
+        record->flags |= PTCP_SENT_APP_LIMITED;
+    delivery->in_flight += record->size;
+}
+
+void ptcp_delivery_acked(struct ptcp_delivery *delivery, const struct ptcp_sent *record)
+{
+    if (record->state == PTCP_SENT_OUTSTANDING)
+        ptcp_delivery_gone(delivery, record->size);
+    delivery->delivered += record->size;
+}
+
+void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes)
+{
+    assert(delivery->in_flight >= bytes);
+    delivery->in_flight -= bytes;
+}
+
+uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
+                              const struct ptcp_sent *newest)
+{
+    const uint64_t send_us = newest->time_us - newest->first_sent_us;
+    const uint64_t ack_us = now_us - newest->delivered_us;
+    const uint64_t interval_us = max_u64(send_us, ack_us);
+    uint64_t rate;
+
+    delivery->delivered_us = now_us;
+    delivery->first_sent_us = newest->time_us;
+    if (interval_us == 0)
+        return 0;
+    rate = (delivery->delivered - newest->delivered) * 1000000 / interval_us;
+    if (!(newest->flags & PTCP_SENT_APP_LIMITED) || rate > delivery->rate)
+        delivery->rate = rate;
+    return rate;
+}
+
+void ptcp_delivery_app_limited(struct ptcp_delivery *delivery)
+{
+    delivery->app_limited_until = max_u64(delivery->delivered + delivery->in_flight, 1);
+}
