@@ -38,6 +38,7 @@ static void acked(void *owner, const struct ptcp_sent *record)
 {
     struct ptcp_conn *conn = owner;
 
+    PTCP_TRACE(conn->trace, acked, conn, record);
     if (record->flags & PTCP_CARRIED_STREAM) {
         const struct ptcp_piece piece = ptcp_sent_piece(record);
 
@@ -56,6 +57,7 @@ static void lost(void *owner, const struct ptcp_sent *record)
 {
     struct ptcp_conn *conn = owner;
 
+    PTCP_TRACE(conn->trace, lost, conn, record);
     if (record->flags & PTCP_CARRIED_STREAM) {
         const struct ptcp_piece piece = ptcp_sent_piece(record);
 
@@ -259,6 +261,9 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
     conn->packets_received++;
     conn->bytes_received += size;
     conn->heard_us = now_us;
+    PTCP_TRACE(conn->trace, received, conn,
+               &(struct ptcp_trace_packet){header->type, packet, size, run->ecn, frames},
+               !ptcp_acks_is_new(&conn->acks, packet));
     if (!ptcp_acks_is_new(&conn->acks, packet)) {
         /* A copy. Our ACK may have been lost; repeating it costs little. */
         if (elicits(frames))
@@ -271,6 +276,7 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
         return;
     if (!outcome.unkept)
         ptcp_acks_take(&conn->acks, packet, now_us, outcome.eliciting, run->ecn);
+    PTCP_TRACE(conn->trace, updated, conn);
     ptcp_conn_step(conn, now_us);
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -227,6 +227,8 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
     const uint64_t destination = draft->start[0] == PTCP_SYN ? 0 : conn->peer_id;
     size_t size = (size_t)(draft->writer.at - draft->start);
 
+    const size_t len = size;
+
     assert(!draft->writer.failed);
     if (ptcp_conn_is_plain(conn)) {
         stk_store_be64(draft->start + size,
@@ -235,6 +237,7 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
     }
     draft->record.size = (uint16_t)(size + conn->path->overhead);
     ptcp_recovery_sent(&conn->recovery, conn->path, now_us, &draft->record);
+    PTCP_TRACE(conn->trace, sent, conn, &draft->record, draft->start, len);
     conn->packets_sent++;
     conn->bytes_sent += draft->record.size;
     if (!conn->path->validated)

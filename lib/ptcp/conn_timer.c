@@ -106,13 +106,21 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (conn->state == PTCP_STATE_CLOSED || check_limits(conn, now_us))
         return;
-    if (keepalive_due_us(conn) <= now_us && !is_opening(conn))
+    if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
+        PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
+    }
     if (conn->blocked_us <= now_us) {
+        PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_BLOCKED);
         conn->blocked_us = UINT64_MAX;
         conn->flow.blocked_at = UINT64_MAX;
     }
-    if (recovery_due_us(conn) <= now_us)
+    if (recovery_due_us(conn) <= now_us) {
+        const bool late = conn->recovery.loss_us <= now_us;
+
+        PTCP_TRACE(conn->trace, expired, conn, late ? PTCP_TRACE_LOSS : PTCP_TRACE_PROBE);
         ptcp_recovery_timeout(&conn->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
+        PTCP_TRACE(conn->trace, updated, conn);
+    }
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -104,7 +104,9 @@ void ptcp_conn_move(struct ptcp_conn *conn, enum ptcp_state state)
     /* The first state is entered from the zeroed struct. */
     assert(ptcp_state_may_move(conn->state, state) ||
            (conn->state == PTCP_STATE_CLOSED && !conn->buried));
+    const enum ptcp_state old = conn->state;
     conn->state = (uint8_t)state;
+    PTCP_TRACE(conn->trace, moved, conn, old);
 }
 
 void ptcp_conn_raise(struct ptcp_conn *conn, unsigned events)

@@ -19,6 +19,7 @@
 #include "sendbuf.h"
 #include "state.h"
 #include "table.h"
+#include "trace.h"
 
 struct ptcp_endpoint;
 
@@ -47,6 +48,7 @@ enum ptcp_due {
 struct ptcp_conn {
     struct ptcp_slot slot; /* holds the local id */
     struct ptcp_endpoint *endpoint;
+    struct ptcp_trace *trace; /* NULL: nobody watches */
     void *user;
     struct stk_node ready;    /* in endpoint->ready while it may have packets to send */
     struct stk_node eventful; /* in endpoint->eventful while events are set */

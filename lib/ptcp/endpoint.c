@@ -85,6 +85,8 @@ static void forget(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
     }
     endpoint->connections--;
     conn->buried = true;
+    PTCP_TRACE(conn->trace, ended, conn);
+    conn->trace = NULL;
 }
 
 void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
@@ -257,6 +259,12 @@ static struct ptcp_conn *add_connection(struct ptcp_endpoint *endpoint, uint64_t
     return conn;
 }
 
+static void watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
+{
+    if (endpoint->tracer)
+        conn->trace = endpoint->tracer->begin(endpoint->tracer, conn);
+}
+
 int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp_open *open,
               struct ptcp_conn **out)
 {
@@ -279,6 +287,7 @@ int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp
         conn->peer = *open->peer;
     conn->early = open->association && open->ready;
     conn->path->validated = true; /* what we send to it before it answers is our own wish */
+    watch(endpoint, conn);
     ptcp_conn_move(conn, PTCP_STATE_SYN_SENT);
     *out = conn;
     return 0;
@@ -386,6 +395,7 @@ static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival,
     learn_addresses(conn, arrival);
     conn->peer_id = arrival->header.source;
     conn->path->validated = true; /* by cookie, or by the association */
+    watch(endpoint, conn);
     ptcp_conn_take_params(conn, params);
     ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
     /* An early SYN may be a recording: until the association is READY nobody hears of it. */
@@ -835,6 +845,7 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
             ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
             ptcp_path_reset(conn->path);
             ptcp_path_pace(conn->path, now_us);
+            PTCP_TRACE(conn->trace, migrated, conn);
             conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
             ptcp_endpoint_touch(endpoint, conn);
         }

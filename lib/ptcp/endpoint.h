@@ -65,6 +65,7 @@ struct ptcp_endpoint {
     uint32_t reply_first, reply_count;
     struct ptcp_reply sending; /* the reply whose addresses a run points to */
     uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];
+    struct ptcp_tracer *tracer; /* watches connections to come; NULL: nobody does */
 };
 
 int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_endpoint **out);
