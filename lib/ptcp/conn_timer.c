@@ -2,6 +2,9 @@
 #include "endpoint.h"
 #include "error.h"
 
+/* Records of sent packets keep their memory for so long: in a transfer it is needed again soon. */
+enum { QUIET_US = 1000000 };
+
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
@@ -29,9 +32,15 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
     return silence_starts_us(conn) + conn->keepalive_us;
 }
 
+static uint64_t quiet_due_us(const struct ptcp_conn *conn)
+{
+    return ptcp_sent_is_idle(&conn->recovery.ring) ? conn->recovery.last_eliciting_us + QUIET_US
+                                                   : UINT64_MAX;
+}
+
 static uint64_t open_due_us(const struct ptcp_conn *conn)
 {
-    uint64_t due_us = keepalive_due_us(conn);
+    uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn));
 
     if (is_busy(conn))
         due_us = min_u64(due_us, conn->progress_us + conn->user_timeout_us);
@@ -110,6 +119,8 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
     }
+    if (quiet_due_us(conn) <= now_us)
+        ptcp_sent_free(&conn->recovery.ring);
     if (conn->blocked_us <= now_us) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_BLOCKED);
         conn->blocked_us = UINT64_MAX;

@@ -120,6 +120,4 @@ void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us)
             ptcp_sent_done(ring, record);
         ring->first++;
     }
-    if (ring->slots)
-        ptcp_sent_free(ring);
 }

@@ -1,7 +1,7 @@
 /*
  * Records of the packets that were sent: a ring indexed by packet number, with a list of those
- * not acknowledged in the order of their numbers. One block of memory, that exists only while
- * packets are outstanding; nothing is allocated per packet.
+ * not acknowledged in the order of their numbers. One block of memory, that comes with the first
+ * packet and goes when its owner says so; nothing is allocated per packet.
  */
 #ifndef STK_PTCP_SENT_H
 #define STK_PTCP_SENT_H
@@ -85,6 +85,12 @@ static inline struct ptcp_sent *ptcp_sent_after(const struct ptcp_sent_ring *rin
                                                 const struct ptcp_sent *record)
 {
     return ptcp_sent_slot(ring, record->next);
+}
+
+/* Holds memory and no record: ptcp_sent_free() gives it back. */
+static inline bool ptcp_sent_is_idle(const struct ptcp_sent_ring *ring)
+{
+    return ring->slots && ring->first == ring->next;
 }
 
 static inline struct ptcp_piece ptcp_sent_piece(const struct ptcp_sent *record)
