@@ -212,6 +212,26 @@ static void many_runs_go_in_one_call(void)
     close_pair();
 }
 
+static void tails_that_lie_elsewhere_are_put_into_place(void)
+{
+    uint8_t elsewhere[2][100];
+    const struct iovec gather[] = {{elsewhere[0], 100}, {elsewhere[1], 60}};
+
+    open_pair("");
+    struct stk_run run = run_of(2, 100, 80, 50);
+    for (unsigned i = 0; i < 2; i++) {
+        const size_t len = gather[i].iov_len;
+        uint8_t *tail = stk_run_at(&run, i) + stk_run_size(&run, i) - len;
+        memcpy(elsewhere[i], tail, len);
+        memset(tail, 0, len);
+    }
+    run.gather = gather;
+    CU_ASSERT_EQUAL(send_run(&left, run), 1);
+    wait_for(&right, 2);
+    CU_ASSERT_EQUAL(right.wrong, 0);
+    close_pair();
+}
+
 static void lone_datagrams_of_one_size_come_up_as_a_run(void)
 {
     struct stk_run runs[8];
@@ -632,6 +652,7 @@ static CU_TestInfo tests[] = {
     {"a run with gaps arrives like one without", a_run_with_gaps_arrives_like_one_without},
     {"without offload runs become single datagrams", without_offload_runs_become_single_datagrams},
     {"many runs go in one call", many_runs_go_in_one_call},
+    {"tails that lie elsewhere are put into place", tails_that_lie_elsewhere_are_put_into_place},
     {"lone datagrams of one size come up as a run", lone_datagrams_of_one_size_come_up_as_a_run},
     {"the largest datagram passes", the_largest_datagram_passes_and_a_larger_one_is_dropped},
     {"ECN marks cross", ecn_marks_cross_in_both_families},

@@ -88,6 +88,7 @@ static void chacha_seal_run(struct seal_aead_key *key, const struct stk_run *run
         uint8_t *data = stk_run_at(run, i);
         const size_t size = stk_run_size(run, i);
 
+        stk_run_place(run, i);
         chacha_nonce(nonce, counter + i);
         crypto_aead_chacha20poly1305_ietf_encrypt_detached(
             data, data + size, NULL, data, size, data - header, header, NULL, nonce, key->bytes);

@@ -41,7 +41,8 @@ struct seal_aead {
     bool (*available)(void); /* and fast on this machine */
     int (*init)(struct seal_aead_key *key, const uint8_t bytes[SEAL_CIPHER_KEY]); /* or -ENOMEM */
     void (*wipe)(struct seal_aead_key *key);
-    /* Datagram i of the plaintext run gets counter + i. */
+    /* Datagram i of the plaintext run gets counter + i. Tails that lie elsewhere are put in place
+     * one by one, each just before it is sealed, so that the cipher finds it in the cache. */
     void (*seal_run)(struct seal_aead_key *key, const struct stk_run *run, unsigned header,
                      uint64_t counter);
     /*

@@ -95,8 +95,10 @@ static void seal_one(EVP_CIPHER_CTX *context, uint8_t *data, size_t size, unsign
 static void gcm_seal_run(struct seal_aead_key *key, const struct stk_run *run, unsigned header,
                          uint64_t counter)
 {
-    for (unsigned i = 0; i < run->count; i++)
+    for (unsigned i = 0; i < run->count; i++) {
+        stk_run_place(run, i);
         seal_one(key->context, stk_run_at(run, i), stk_run_size(run, i), header, counter + i);
+    }
 }
 
 static bool open_one(EVP_CIPHER_CTX *context, uint8_t *packet, size_t packet_size, unsigned header,

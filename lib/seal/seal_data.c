@@ -17,7 +17,7 @@ static void write_headers(const struct stk_run *run, enum seal_message type, uin
     }
 }
 
-/* Seals in place and turns the run of datagrams into one of packets. */
+/* Seals in place, tails from elsewhere too, and turns the run of datagrams into one of packets. */
 static void seal_in_place(struct seal_session *s, struct stk_run *run, enum seal_message type)
 {
     assert(run->count == 1 || run->stride >= (unsigned)run->size + SEAL_OVERHEAD);
@@ -25,6 +25,7 @@ static void seal_in_place(struct seal_session *s, struct stk_run *run, enum seal
     write_headers(run, type, s->remote_index, s->counter);
     s->send.aead->seal_run(&s->send, run, SEAL_HEADER, s->counter);
     s->counter += run->count;
+    run->gather = NULL;
     run->data -= SEAL_HEADER;
     run->size = (uint16_t)(run->size + SEAL_OVERHEAD);
     run->last_size = (uint16_t)(run->last_size + SEAL_OVERHEAD);
@@ -63,6 +64,7 @@ static void hold(struct seal_association *a, const struct stk_run *run)
 {
     const unsigned len = stk_run_size(run, 0);
 
+    assert(!run->gather);
     if (a->held || len == 0 || len > SEAL_FIRST_DATAGRAM_MAX)
         return;
     a->held = stk_alloc_zero(sizeof(*a->held));
@@ -74,10 +76,11 @@ static void hold(struct seal_association *a, const struct stk_run *run)
 }
 
 /* There are no keys: one datagram waits for them, or rides in the handshake. */
-static void send_without_keys(struct seal_association *a, const struct stk_run *run)
+static void send_without_keys(struct seal_association *a, struct stk_run *run)
 {
     if (a->state == SEAL_CLOSING || a->state == SEAL_DEAD)
         return;
+    stk_run_flatten(run);
     hold(a, run);
     a->rekey = true;
     seal_life_soon(a);
@@ -100,6 +103,8 @@ static void skip(struct stk_run *run, unsigned n)
 {
     run->data += (size_t)n * run->stride;
     run->count = (uint16_t)(run->count - n);
+    if (run->gather)
+        run->gather += n;
     if (run->count == 1)
         run->size = run->last_size;
 }
@@ -134,10 +139,13 @@ static void send_run(struct batch *b, struct seal_port *port, const struct stk_r
 
     if (!a || a->freed || run.count == 0 || run.size > STK_DGRAM_MAX - SEAL_OVERHEAD)
         return;
-    if (a->answer && !a->answer->sent && seal_answer_send(a, run.data, stk_run_size(&run, 0))) {
-        if (run.count == 1)
-            return;
-        skip(&run, 1);
+    if (a->answer && !a->answer->sent) {
+        stk_run_place(&run, 0);
+        if (seal_answer_send(a, run.data, stk_run_size(&run, 0))) {
+            if (run.count == 1)
+                return;
+            skip(&run, 1);
+        }
     }
     if (seal_session_to_send(a, seal_now(port)))
         add_sealed(b, a, run, index);

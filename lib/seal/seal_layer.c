@@ -361,6 +361,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .size = sizeof(struct seal_port),
     .head = SEAL_HEADER,
     .tail = SEAL_TAG,
+    .gathers = true,
     .init = init,
     .send = send_down,
     .input = input,

@@ -14,6 +14,9 @@
 
 #include "reactor.h"
 
+#include <string.h>
+#include <sys/uio.h>
+
 struct stk_segment;
 struct stk_port;
 struct stk_dgram_layer;
@@ -35,6 +38,13 @@ enum stk_ecn { STK_ECN_NOT = 0, STK_ECN_ECT1 = 1, STK_ECN_ECT0 = 2, STK_ECN_CE =
  * layer that adds a header and a tag moves `data` back and grows `size`; at the bottom the
  * datagrams are contiguous when the room was used up exactly. Memory is the caller's and valid
  * during the call only.
+ *
+ * For sending, the end of each datagram may lie elsewhere: the last gather[i].iov_len (<= its size)
+ * bytes of datagram i are then at gather[i].iov_base, are only read, and are put into their place
+ * in the packet by whoever first works through its bytes. The encrypting layer does that while
+ * they are warm; for layers that don't say `gathers`, the port does it before the call. A run that
+ * was not taken may come back with some or all of its tails in place and the same `gather`, or
+ * with all of them in place and none.
  */
 struct stk_run {
     uint8_t *data;
@@ -49,6 +59,7 @@ struct stk_run {
     const struct stk_addr *peer;  /* where to, or from; may be NULL when an association is set */
     const struct stk_addr *local; /* which local address; NULL: the kernel's choice */
     uint64_t time_us; /* on input, when it arrived; for sending, not before this (0: now) */
+    const struct iovec *gather; /* `count` tails that lie elsewhere; NULL: all is in place */
 };
 
 static inline uint8_t *stk_run_at(const struct stk_run *run, unsigned i)
@@ -64,6 +75,23 @@ static inline uint16_t stk_run_size(const struct stk_run *run, unsigned i)
 static inline size_t stk_run_bytes(const struct stk_run *run)
 {
     return (size_t)(run->count - 1) * run->size + run->last_size;
+}
+
+/* Puts the tail of datagram i into its place. */
+static inline void stk_run_place(const struct stk_run *run, unsigned i)
+{
+    if (!run->gather || run->gather[i].iov_len == 0)
+        return;
+    const struct iovec tail = run->gather[i];
+    memcpy(stk_run_at(run, i) + stk_run_size(run, i) - tail.iov_len, tail.iov_base, tail.iov_len);
+}
+
+/* Puts all tails into their places. */
+static inline void stk_run_flatten(struct stk_run *run)
+{
+    for (unsigned i = 0; run->gather && i < run->count; i++)
+        stk_run_place(run, i);
+    run->gather = NULL;
 }
 
 enum stk_association_event {
@@ -88,6 +116,7 @@ struct stk_dgram_type {
     const char *name;
     size_t size;         /* of the layer's struct, which starts with struct stk_dgram_layer */
     uint16_t head, tail; /* bytes it adds to each datagram */
+    bool gathers;        /* send() takes runs with tails that lie elsewhere */
     /* Reads its own options. 0 or an error set with stk_dgram_fail(). The struct is zeroed. */
     int (*init)(struct stk_dgram_layer *layer, const struct stk_segment *segment);
     /* Opens: binds the socket. Bottom layers only; called once all layers are initialised. */

@@ -179,6 +179,8 @@ static int send_from(struct stk_dgram_layer *layer, struct stk_run *runs, int co
 {
     while (layer->type->send == NULL)
         layer = layer->below;
+    for (int i = 0; i < count && !layer->type->gathers; i++)
+        stk_run_flatten(&runs[i]);
     return layer->type->send(layer, runs, count);
 }
 
