@@ -23,7 +23,8 @@ uint64_t ptcp_acks_expected(const struct ptcp_acks *acks)
 
 bool ptcp_acks_is_new(const struct ptcp_acks *acks, uint64_t packet)
 {
-    return packet >= acks->floor && !ptcp_ranges_contains(&acks->received, packet);
+    return packet >= ptcp_acks_expected(acks) ||
+           (packet >= acks->floor && !ptcp_ranges_contains(&acks->received, packet));
 }
 
 static void drop_lowest(struct ptcp_acks *acks)

@@ -1,3 +1,4 @@
+#include "bulk.h"
 #include "connection.h"
 #include "endpoint.h"
 #include "error.h"
@@ -385,6 +386,7 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
         run->last_size = (uint16_t)size;
         if (size < full)
             break;
+        ptcp_bulk_add(conn, now_us, run, limit);
     }
     if (run->count == 1)
         run->size = run->last_size;

@@ -49,6 +49,12 @@ uint64_t ptcp_pacer_next_us(struct ptcp_pacer *pacer, uint64_t now_us)
     return now_us + (goal - pacer->credit + pacer->rate - 1) / pacer->rate;
 }
 
+uint64_t ptcp_pacer_packets(struct ptcp_pacer *pacer, uint64_t now_us)
+{
+    refill(pacer, now_us);
+    return pacer->rate == 0 ? UINT64_MAX : pacer->credit / (pacer->mtu * UNIT);
+}
+
 void ptcp_pacer_spend(struct ptcp_pacer *pacer, uint64_t bytes)
 {
     pacer->credit -= min_u64(pacer->credit, bytes * UNIT);

@@ -25,6 +25,8 @@ void ptcp_pacer_init(struct ptcp_pacer *pacer, uint32_t mtu);
 void ptcp_pacer_set(struct ptcp_pacer *pacer, uint64_t now_us, uint64_t rate, uint32_t mtu);
 /* Now, or when a packet may leave. */
 uint64_t ptcp_pacer_next_us(struct ptcp_pacer *pacer, uint64_t now_us);
+/* How many full packets may leave now. */
+uint64_t ptcp_pacer_packets(struct ptcp_pacer *pacer, uint64_t now_us);
 void ptcp_pacer_spend(struct ptcp_pacer *pacer, uint64_t bytes);
 
 #endif

@@ -109,6 +109,10 @@ int ptcp_ranges_add(struct ptcp_ranges *set, uint64_t first, uint64_t end)
 
     if (first >= end)
         return 0;
+    if (set->count > 0 && all[set->count - 1].end == first) {
+        all[set->count - 1].end = end; /* numbers come in order, mostly */
+        return 0;
+    }
     /* The first interval that touches or follows [first, end). */
     i = first > 0 ? ptcp_ranges_find(set, first - 1) : 0;
     if (i == set->count || all[i].first > end)

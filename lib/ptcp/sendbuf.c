@@ -103,18 +103,24 @@ int ptcp_sendbuf_sent(struct ptcp_sendbuf *buf, const struct ptcp_piece *piece)
     return ptcp_ranges_remove(&buf->lost, piece->offset, end);
 }
 
+static void advance_to(struct ptcp_sendbuf *buf, uint64_t una)
+{
+    buf->una = una;
+    if (buf->una == buf->end)
+        ptcp_store_free(&buf->store);
+    else
+        ptcp_store_drop_below(&buf->store, buf->una);
+}
+
 static void advance(struct ptcp_sendbuf *buf)
 {
     const struct ptcp_range *lowest = ptcp_ranges_at(&buf->acked, 0);
 
     if (buf->acked.count == 0 || lowest->first > buf->una)
         return;
-    buf->una = lowest->end;
+    const uint64_t una = lowest->end;
     ptcp_ranges_drop_lowest(&buf->acked);
-    if (buf->una == buf->end)
-        ptcp_store_free(&buf->store);
-    else
-        ptcp_store_drop_below(&buf->store, buf->una);
+    advance_to(buf, una);
 }
 
 int ptcp_sendbuf_acked(struct ptcp_sendbuf *buf, const struct ptcp_piece *piece)
@@ -129,6 +135,10 @@ int ptcp_sendbuf_acked(struct ptcp_sendbuf *buf, const struct ptcp_piece *piece)
     }
     if (first >= end)
         return 0;
+    if (first == buf->una && buf->lost.count == 0 && buf->acked.count == 0) {
+        advance_to(buf, end); /* in order, as nearly all are */
+        return 0;
+    }
     rc = ptcp_ranges_remove(&buf->lost, first, end);
     if (rc == 0)
         rc = ptcp_ranges_add(&buf->acked, first, end);

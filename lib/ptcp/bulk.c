@@ -1,0 +1,101 @@
+#include "bulk.h"
+
+#include "tag.h"
+
+#include <assert.h>
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+/* What is the same for each packet of one call. */
+struct bulk {
+    uint16_t full;   /* bytes of a packet */
+    uint16_t header; /* bytes before the stream's */
+    uint16_t tag;
+    uint16_t payload;
+};
+
+/* Offsets grow; all that one call writes have as many bytes on the wire. */
+static uint64_t offsets_left(uint64_t offset, size_t varint_len)
+{
+    return (UINT64_C(1) << (8 * varint_len - 2)) - offset;
+}
+
+static struct bulk layout(const struct ptcp_conn *conn)
+{
+    const uint16_t full = ptcp_path_packet_size(conn->path);
+    const uint16_t tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
+    const uint16_t header =
+        (uint16_t)(PTCP_SHORT_HEADER_BYTES + 1 + stk_varint_len(conn->out.next));
+
+    return (struct bulk){full, header, tag, (uint16_t)(full - header - tag)};
+}
+
+/* How many full packets may go now, all limits together. */
+static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk)
+{
+    const struct ptcp_sendbuf *out = &conn->out;
+    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+    struct ptcp_path *path = conn->path;
+    uint64_t bytes = less(min_u64(out->end, conn->flow.peer_limit), out->next);
+    uint64_t count;
+
+    if (!path->validated || out->lost.count > 0 || conn->recovery.probes > 0)
+        return 0;
+    bytes = min_u64(bytes, offsets_left(out->next, stk_varint_len(out->next)));
+    count = bytes / bulk->payload;
+    count =
+        min_u64(count, less(path->cc.window_bytes, path->delivery.in_flight) / path->mtu.current);
+    count = min_u64(count, ptcp_pacer_packets(&path->pacer, now_us));
+    return (unsigned)min_u64(count, less(conn->skip_at, ring->next));
+}
+
+static void write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *at)
+{
+    struct stk_writer writer = stk_writer_of(at, bulk->full);
+    const struct ptcp_header header = {.type = PTCP_DATA,
+                                       .destination = conn->peer_id,
+                                       .packet = (uint32_t)conn->recovery.ring.next};
+    const size_t len = (size_t)bulk->full - bulk->tag;
+
+    ptcp_header_write(&writer, &header);
+    ptcp_stream_write(&writer, conn->out.next, bulk->payload, false, true);
+    assert(writer.at == at + bulk->header);
+    ptcp_store_copy(&conn->out.store, conn->out.next, bulk->payload, writer.at);
+    if (bulk->tag)
+        stk_store_be64(at + len, ptcp_tag(conn->peer_id, conn->slot.id, at, len));
+}
+
+static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
+                        const uint8_t *at)
+{
+    struct ptcp_sent record = {.offset = conn->out.next,
+                               .len = bulk->payload,
+                               .size = conn->path->mtu.current,
+                               .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
+
+    ptcp_recovery_sent(&conn->recovery, conn->path, now_us, &record);
+    PTCP_TRACE(conn->trace, sent, conn, &record, at, (size_t)bulk->full - bulk->tag);
+    conn->out.next += bulk->payload;
+}
+
+void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit)
+{
+    const struct bulk bulk = layout(conn);
+    const unsigned due = packets_due(conn, now_us, &bulk), room = limit - run->count;
+    const unsigned count = due < room ? due : room;
+    unsigned n;
+
+    assert(run->count <= limit && run->size == bulk.full);
+    for (n = 0; n < count && ptcp_sent_reserve(&conn->recovery.ring, true) == 0; n++) {
+        uint8_t *at = stk_run_at(run, run->count);
+
+        write_packet(conn, &bulk, at);
+        note_packet(conn, now_us, &bulk, at);
+        run->count++;
+        run->last_size = bulk.full;
+    }
+    conn->packets_sent += n;
+    conn->bytes_sent += (uint64_t)n * conn->path->mtu.current;
+    ptcp_pacer_spend(&conn->path->pacer, (uint64_t)n * conn->path->mtu.current);
+}
