@@ -1,5 +1,5 @@
 /* Packets as they come from the network: read, and what was read is written and read again. */
-#include "packet.h"
+#include "qlog.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,6 +32,17 @@ static void rewrite_ack(const struct ptcp_ack *ack)
     ptcp_ranges_free(&set);
 }
 
+/* Whatever frames a peer sends, the record of them in a log is whole. */
+static void log_frames(struct stk_reader frames)
+{
+    char record[PTCP_QLOG_RECORD_MAX];
+    struct ptcp_json json = ptcp_json_of(record, sizeof(record));
+
+    ptcp_qlog_frames(&json, frames);
+    if (json.failed)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct stk_reader reader = stk_reader_of(data, size);
@@ -41,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (ptcp_header_read(&reader, &header) < 0)
         return 0;
+    log_frames(reader);
     while (ptcp_frame_read(&reader, &frame, &ack) > 0) {
         if (frame.type == PTCP_FRAME_ACK || frame.type == PTCP_FRAME_ACK_ECN)
             rewrite_ack(&ack);

@@ -2,6 +2,7 @@
 
 #include "alloc.h"
 #include "error.h"
+#include "qlog.h"
 
 #include <assert.h>
 
@@ -171,6 +172,7 @@ static void destroy(struct ptcp_bridge *bridge)
     stk_list_remove(&bridge->node);
     stk_free(bridge->held.block);
     ptcp_endpoint_free(bridge->endpoint);
+    ptcp_qlog_free(bridge->qlog);
     stk_port_unref(bridge->port);
     stk_free(bridge);
 }

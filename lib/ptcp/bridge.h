@@ -31,6 +31,7 @@ struct ptcp_bridge {
     struct stk_node releases; /* associations that are given back later */
     struct stk_error failure; /* text for connections whose association failed */
     unsigned users;           /* layers and the listener */
+    struct ptcp_qlog *qlog;   /* NULL: no logs */
     bool dying;               /* the loop goes: the last user takes the bridge along */
 };
 

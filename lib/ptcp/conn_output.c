@@ -419,6 +419,7 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
         return 0;
     if (fill_run(conn, now_us, run, capacity)) {
         note_app_limited(conn);
+        PTCP_TRACE(conn->trace, updated, conn);
         return 1;
     }
     size = build_mtu_probe(conn, now_us, run->data, capacity);

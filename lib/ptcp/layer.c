@@ -5,6 +5,7 @@
 #include "dial.h"
 #include "error.h"
 #include "ptcp.h"
+#include "qlog.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -96,6 +97,7 @@ static void start(struct stk_layer *layer)
         stk_layer_fail(layer, code, "%s", error.text);
         return;
     }
+    ptcp_qlog_attach(ptcp->bridge, layer->segment);
     read_options(layer->segment, &options);
     code = ptcp_dial_start(ptcp->bridge, recipe, &options, &dial_type, layer, &ptcp->dial);
     if (code < 0)
@@ -317,6 +319,7 @@ static int listen_on(struct stk_listener *listener, void *state, struct stk_erro
                             &listening->bridge, error);
     if (code < 0)
         return code;
+    ptcp_qlog_attach(listening->bridge, segment);
     read_options(segment, &options);
     listening->bridge->listener = listener;
     ptcp_listen(listening->bridge->endpoint, &options,
@@ -370,6 +373,10 @@ static const struct stk_option_type options[] = {
     {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (4M)"},
     {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (6M)"},
     {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
+    {"qlog", STK_OPTION_TEXT, 0, 0,
+     "log each connection into this directory, or file (STK_QLOG_DIR)"},
+    {"qlog-max", STK_OPTION_SIZE, PTCP_QLOG_BYTES_MIN, UINT64_C(1) << 40,
+     "bytes of one such log (256M)"},
     {NULL, STK_OPTION_TEXT, 0, 0, NULL},
 };
 

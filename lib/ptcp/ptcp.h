@@ -2,6 +2,8 @@
  * PTCP: a reliable byte stream over datagrams, with the semantics of TCP. docs/ptcp.md is its
  * specification. This header is what users of the stream layer see; the layer's recipe segment
  * is "ptcp", above a datagram stack: /udp/4001/ptcp or /udp/4001/seal,peer=KEY/ptcp.
+ *
+ * Its option "qlog", or STK_QLOG_DIR in the environment, logs connections: docs/qlog.md.
  */
 #ifndef STK_PTCP_PTCP_H
 #define STK_PTCP_PTCP_H

@@ -42,6 +42,17 @@ static void on_terminate(struct stk_signal *signal, int signo)
 /* --- Life ----------------------------------------------------------------------------------------
  */
 
+/* What the library notices by the way: a log that can't be written; with -v what the system caps.
+ */
+static void on_log(void *context, enum stk_log_level level, const char *room, const char *text)
+{
+    (void)context;
+    if (level <= STK_LOG_WARN)
+        talk_info("p2pcat: %s: %s", room, text);
+    else
+        talk_verbose("%s: %s", room, text);
+}
+
 int app_init(struct app *app, const struct app_options *options)
 {
     int status;
@@ -50,6 +61,7 @@ int app_init(struct app *app, const struct app_options *options)
     app->options = *options;
     stk_list_init(&app->transfers);
     signal(SIGPIPE, SIG_IGN);
+    stk_log_hook(on_log, NULL, STK_LOG_INFO);
     status = stk_loop_new(NULL, &app->loop);
     if (status < 0) {
         const char *wanted = getenv("STK_REACTOR");
