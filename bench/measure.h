@@ -11,6 +11,8 @@
 
 struct measure {
     uint64_t bytes, time_us, cpu_us; /* inside the window */
+    uint64_t machine_us;             /* of all processors, this process or not */
+    uint64_t steal_us;               /* what the host of a virtual machine took */
     uint64_t total_bytes;            /* of the whole transfer */
     uint64_t peak_kib;               /* of resident memory */
     bool complete;                   /* the side ran to its end */

@@ -3,54 +3,6 @@
 #include "stack.h"
 
 #include <stdio.h>
-#include <string.h>
-
-/* --- Recipes ----------------------------------------------------------------------------------
- * In a case's recipe @PORT, @KEY, @CERT and @UNIX stand for the receiver's port and key, the
- * certificate's file and the socket's path.
- */
-
-enum { RECIPE_BYTES = 512 };
-
-static void percent_encode(char *out, size_t size, const char *text)
-{
-    size_t at = 0;
-
-    for (; *text && at + 4 < size; text++)
-        at += (size_t)snprintf(out + at, size - at, *text == '/' ? "%%2F" : "%c", *text);
-    out[at] = '\0';
-}
-
-static void value_of(const struct side *side, const char *name, char *out, size_t size)
-{
-    if (strncmp(name, "@PORT", 5) == 0)
-        snprintf(out, size, "%u", side->port);
-    else if (strncmp(name, "@UNIX", 5) == 0)
-        percent_encode(out, size, side->stage->unix_path);
-    else if (strncmp(name, "@CERT", 5) == 0)
-        percent_encode(out, size, side->stage->certificate);
-    else
-        stk_key_format(side->stage->receiver_key.public_key, out);
-}
-
-static const char *fill_in(const struct side *side, const char *recipe, char out[RECIPE_BYTES])
-{
-    size_t at = 0;
-
-    while (*recipe && at + 1 < RECIPE_BYTES) {
-        char value[256];
-
-        if (*recipe != '@') {
-            out[at++] = *recipe++;
-            continue;
-        }
-        value_of(side, recipe, value, sizeof value);
-        at += (size_t)snprintf(out + at, RECIPE_BYTES - at, "%s", value);
-        recipe += strncmp(recipe, "@KEY", 4) == 0 ? 4 : 5;
-    }
-    out[at < RECIPE_BYTES ? at : RECIPE_BYTES - 1] = '\0';
-    return out;
-}
 
 /* --- What both sides do ------------------------------------------------------------------------
  */
@@ -62,7 +14,7 @@ static void closed(struct stk_conn *conn, const struct stk_error *error)
     struct side *side = side_of(conn);
 
     if (error)
-        fprintf(stderr, "bench: %s: %s: %s\n", side->bench_case->name, error->layer, error->text);
+        fprintf(stderr, "bench: %s: %s: %s\n", side->name, error->layer, error->text);
     else
         meter_finish(&side->meter);
     stk_loop_stop(stk_conn_loop(conn));
@@ -75,7 +27,7 @@ static int new_loop(const struct stk_key_pair *key, struct stk_loop **loop)
 
 static int refused(const struct side *side, const struct stk_error *error)
 {
-    fprintf(stderr, "bench: %s: %s\n", side->bench_case->name, error->text);
+    fprintf(stderr, "bench: %s: %s\n", side->name, error->text);
     return 1;
 }
 
@@ -107,8 +59,7 @@ int stack_receive(struct side *side)
 
     if (new_loop(&side->stage->receiver_key, &loop) < 0)
         return side_failed(side, "no loop");
-    if (stk_listen(loop, fill_in(side, side->bench_case->listen, recipe), &sink, side, &listener,
-                   &error) < 0)
+    if (stk_listen(loop, recipe_listen(side, recipe), &sink, side, &listener, &error) < 0)
         return refused(side, &error);
     side_tell_port(side, stk_listener_addr(listener, &addr) < 0 ? 0 : stk_addr_port(&addr));
     return run(side, loop);
@@ -142,8 +93,7 @@ int stack_send(struct side *side)
 
     if (new_loop(&side->stage->sender_key, &loop) < 0)
         return side_failed(side, "no loop");
-    if (stk_connect(loop, fill_in(side, side->bench_case->connect, recipe), &source, side, &conn,
-                    &error) < 0)
+    if (stk_connect(loop, recipe_connect(side, recipe), &source, side, &conn, &error) < 0)
         return refused(side, &error);
     return run(side, loop);
 }

@@ -1,22 +1,33 @@
 /* The reference: the kernel's TCP with blocking calls, as plain as it gets. */
 #include "side.h"
 
-#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct sockaddr_in loopback(uint16_t port)
+/* Linux's own default, so that results compare where a machine has another one. */
+#define TCP_DEFAULT_CC "cubic"
+
+/* A case's name may choose the congestion control: "tcp-reference,cc=bbr". */
+static int new_socket(const struct side *side)
 {
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const char *given = strstr(side->name, ",cc="), *name = given ? given + 4 : TCP_DEFAULT_CC;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == 0)
+        return fd;
+    side_failed(side, name);
+    close(fd);
+    return -1;
 }
 
 int tcp_accept_one(struct side *side)
 {
-    struct sockaddr_in addr = loopback(0);
+    struct sockaddr_in addr = side_addr(side, 0);
     socklen_t len = sizeof addr;
-    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int listener = new_socket(side);
 
     if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof addr) < 0 ||
         listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&addr, &len) < 0)
@@ -29,8 +40,8 @@ int tcp_accept_one(struct side *side)
 
 int tcp_connect_one(struct side *side)
 {
-    const struct sockaddr_in addr = loopback(side->port);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in addr = side_addr(side, side->port);
+    const int fd = new_socket(side);
 
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
         return -1;

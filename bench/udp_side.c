@@ -1,15 +1,7 @@
-/*
- * The limit for anything over UDP: datagrams in batches by segmentation offload, without a
- * protocol, but with a window so that the receiver's socket buffer never overflows. The receiver
- * answers each batch with the number of bytes it has. Optionally each datagram is sealed and opened
- * with AES-128-GCM, as little as a secure protocol can do.
- */
-#include "side.h"
+#include "udp_side.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/udp.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -18,7 +10,6 @@
 #include <unistd.h>
 
 enum {
-    TAG_BYTES = 16,
     RUN_BYTES = 65507,
     RUN_COUNT = 64,
     BATCH = 16,
@@ -28,18 +19,12 @@ enum {
     PATIENCE_MS = 20, /* without an answer, what is under way counts as lost */
 };
 
-static const uint8_t key[16] = "a benchmark key";
-static const uint8_t header[16]; /* what is authenticated with each datagram */
-
-static int open_socket(struct sockaddr_in *addr)
+static int open_socket(void)
 {
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
-    const int size = SOCKET_BUFFER_BYTES;
-    socklen_t len = sizeof *addr;
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int size = SOCKET_BUFFER_BYTES, on = 1;
 
-    *addr = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (fd < 0 || bind(fd, (struct sockaddr *)addr, sizeof *addr) < 0 ||
-        getsockname(fd, (struct sockaddr *)addr, &len) < 0)
+    if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
@@ -47,42 +32,27 @@ static int open_socket(struct sockaddr_in *addr)
     return fd;
 }
 
-static EVP_CIPHER_CTX *new_cipher(bool sealing)
+/* The counter stands in the datagram's header, as in a real protocol. */
+static const uint8_t *nonce_of(const uint8_t *header, uint8_t nonce[CIPHER_NONCE])
 {
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-
-    if (cipher && ctx && EVP_CipherInit_ex2(ctx, cipher, key, NULL, sealing, NULL))
-        return ctx;
-    return NULL;
-}
-
-/* The counter is the datagram's first bytes of plaintext in a real protocol; both sides count here,
- * which is enough where nothing is lost or reordered. */
-static bool turn(EVP_CIPHER_CTX *ctx, uint64_t counter, uint8_t *data, int len, bool sealing)
-{
-    uint8_t nonce[12] = {0};
-    int n;
-
-    memcpy(nonce, &counter, sizeof counter);
-    return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, sealing, NULL) &&
-           (sealing || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, data + len)) &&
-           EVP_CipherUpdate(ctx, NULL, &n, header, sizeof header) &&
-           EVP_CipherUpdate(ctx, data, &n, data, len) && EVP_CipherFinal_ex(ctx, data + n, &n) &&
-           (!sealing || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, data + len));
+    memset(nonce, 0, CIPHER_NONCE);
+    memcpy(nonce, header, sizeof(uint64_t));
+    return nonce;
 }
 
 /* --- Receiver -----------------------------------------------------------------------------------
  */
 
 struct intake {
+    const struct cipher_type *type;
+    void *cipher;
+    int fd;
+    uint64_t taken;
     struct mmsghdr messages[BATCH];
     struct iovec iov[BATCH];
     struct sockaddr_in peer;
     alignas(struct cmsghdr) char control[BATCH][64];
     uint8_t buffers[BATCH][BUFFER_BYTES];
-    EVP_CIPHER_CTX *cipher;
-    uint64_t counter;
 };
 
 static void prepare(struct intake *intake)
@@ -113,57 +83,80 @@ static size_t take_message(struct intake *intake, int i)
 {
     const size_t len = intake->messages[i].msg_len;
     const size_t segment = segment_of(&intake->messages[i].msg_hdr, len);
+    uint8_t nonce[CIPHER_NONCE];
     size_t payload = 0;
 
     if (!intake->cipher)
         return len;
     for (size_t at = 0; at < len; at += segment) {
-        const size_t size = (len - at < segment ? len - at : segment) - TAG_BYTES;
+        uint8_t *header = intake->buffers[i] + at;
+        const size_t whole = len - at < segment ? len - at : segment;
 
-        if (!turn(intake->cipher, intake->counter++, intake->buffers[i] + at, (int)size, false))
+        if (whole <= CIPHER_HEADER + CIPHER_TAG)
             return 0;
-        payload += size;
+        if (!intake->type->open(intake->cipher, nonce_of(header, nonce), header,
+                                header + CIPHER_HEADER, whole - CIPHER_HEADER - CIPHER_TAG))
+            return 0;
+        payload += whole - CIPHER_HEADER - CIPHER_TAG;
     }
     return payload;
 }
 
-/* A lone byte ends the transfer. Returns false at the end or on failure. */
-static bool take_batch(struct side *side, struct intake *intake, int fd, uint64_t *taken)
+/* A lone byte ends the transfer. 1: go on, 0: the end, -1: failure. */
+static int take_batch(struct side *side, struct intake *intake)
 {
     prepare(intake);
-    const int count = recvmmsg(fd, intake->messages, BATCH, MSG_WAITFORONE, NULL);
+    const int count = recvmmsg(intake->fd, intake->messages, BATCH, MSG_WAITFORONE, NULL);
 
-    if (count <= 0)
-        return false;
     for (int i = 0; i < count; i++) {
         if (intake->messages[i].msg_len == 1)
-            return false;
+            return 0;
         const size_t payload = take_message(intake, i);
         if (payload == 0)
-            return false;
-        *taken += payload;
+            return -1;
+        intake->taken += payload;
         meter_count(&side->meter, payload);
     }
-    return sendto(fd, taken, sizeof *taken, 0, (struct sockaddr *)&intake->peer,
-                  sizeof intake->peer) > 0;
+    return count > 0 && sendto(intake->fd, &intake->taken, sizeof intake->taken, 0,
+                               (struct sockaddr *)&intake->peer, sizeof intake->peer) > 0
+               ? 1
+               : -1;
 }
 
-int udp_receive(struct side *side)
+static bool open_intake(struct side *side, struct intake *intake)
+{
+    struct sockaddr_in addr = side_addr(side, 0);
+    socklen_t len = sizeof addr;
+
+    intake->fd = open_socket();
+    if (intake->fd < 0 || bind(intake->fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
+        getsockname(intake->fd, (struct sockaddr *)&addr, &len) < 0)
+        return false;
+    if (intake->type && !(intake->cipher = intake->type->create(false)))
+        return false;
+    side_tell_port(side, ntohs(addr.sin_port));
+    return true;
+}
+
+int udp_receive(struct side *side, const struct cipher_type *type, size_t payload_bytes)
 {
     struct intake *intake = calloc(1, sizeof *intake);
-    struct sockaddr_in addr;
-    const int fd = open_socket(&addr);
-    uint64_t taken = 0;
+    int more;
 
-    if (!intake || fd < 0)
+    (void)payload_bytes;
+    if (!intake)
+        return side_failed(side, "no memory");
+    intake->type = type;
+    if (!open_intake(side, intake))
         return side_failed(side, "no socket");
-    if (side->bench_case->sealed && !(intake->cipher = new_cipher(false)))
-        return side_failed(side, "no cipher");
-    side_tell_port(side, ntohs(addr.sin_port));
-    while (take_batch(side, intake, fd, &taken))
-        ;
+    do
+        more = take_batch(side, intake);
+    while (more > 0);
+    if (more < 0)
+        return side_failed(side, "can't receive");
     meter_finish(&side->meter);
-    EVP_CIPHER_CTX_free(intake->cipher);
+    if (intake->cipher)
+        type->destroy(intake->cipher);
     free(intake);
     return 0;
 }
@@ -172,39 +165,53 @@ int udp_receive(struct side *side)
  */
 
 struct outflow {
+    const struct cipher_type *type;
+    void *cipher;
+    size_t payload_bytes, datagram_bytes;
     int fd;
-    EVP_CIPHER_CTX *cipher;
-    uint64_t counter, sent, acked;
+    uint64_t counter, sent, acked, window_bytes;
     uint8_t run[RUN_BYTES];
 };
 
-/* Fills a run with fresh plaintext, as a protocol has to; returns its bytes on the wire. */
-static size_t fill(struct side *side, struct outflow *out, size_t *payload)
+static bool fill_datagram(struct outflow *out, uint8_t *data, const uint8_t *payload)
 {
-    const size_t size = side->bench_case->datagram_bytes;
-    const size_t room = size - (out->cipher ? TAG_BYTES : 0);
-    const size_t most = RUN_BYTES / size < RUN_COUNT ? RUN_BYTES / size : RUN_COUNT;
+    uint8_t nonce[CIPHER_NONCE];
 
-    *payload = most * room;
-    for (size_t i = 0; i < most; i++) {
-        uint8_t *data = out->run + i * size;
-
-        memcpy(data, side->stage->bytes + i * room % (CHUNK_BYTES - room), room);
-        if (out->cipher && !turn(out->cipher, out->counter++, data, (int)room, true))
-            return 0;
+    if (!out->cipher) {
+        memcpy(data, payload, out->payload_bytes);
+        return true;
     }
-    return most * size;
+    memset(data, 0, CIPHER_HEADER);
+    memcpy(data, &out->counter, sizeof out->counter);
+    out->counter++;
+    return out->type->seal(out->cipher, nonce_of(data, nonce), data, data + CIPHER_HEADER, payload,
+                           out->payload_bytes);
 }
 
-static bool send_run(struct side *side, struct outflow *out, size_t *payload)
+/* Fills a run with fresh plaintext, as a protocol has to; returns its datagrams, 0 on failure. */
+static size_t fill(const struct side *side, struct outflow *out)
+{
+    const size_t fit = RUN_BYTES / out->datagram_bytes, count = fit < RUN_COUNT ? fit : RUN_COUNT;
+
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = i * out->payload_bytes % (CHUNK_BYTES - out->payload_bytes);
+
+        if (!fill_datagram(out, out->run + i * out->datagram_bytes, side->stage->bytes + from))
+            return 0;
+    }
+    return count;
+}
+
+static bool send_run(const struct side *side, struct outflow *out, size_t *payload)
 {
     alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t))] = {0};
-    const uint16_t segment = (uint16_t)side->bench_case->datagram_bytes;
-    const size_t len = fill(side, out, payload);
-    struct iovec iov = {out->run, len};
+    const uint16_t segment = (uint16_t)out->datagram_bytes;
+    const size_t count = fill(side, out);
+    struct iovec iov = {out->run, count * segment};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    if (len > segment) {
+    *payload = count * out->payload_bytes;
+    if (count > 1) {
         message.msg_control = control;
         message.msg_controllen = sizeof control;
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
@@ -213,11 +220,11 @@ static bool send_run(struct side *side, struct outflow *out, size_t *payload)
         c->cmsg_len = CMSG_LEN(sizeof segment);
         memcpy(CMSG_DATA(c), &segment, sizeof segment);
     }
-    return len > 0 && sendmsg(out->fd, &message, 0) == (ssize_t)len;
+    return count > 0 && sendmsg(out->fd, &message, 0) == (ssize_t)iov.iov_len;
 }
 
 /* Reads all answers, waiting for one while the window is full. */
-static void await_room(struct outflow *out)
+static void await_room(struct outflow *out, uint64_t window_bytes)
 {
     struct pollfd poller = {.fd = out->fd, .events = POLLIN};
     uint64_t acked;
@@ -225,35 +232,56 @@ static void await_room(struct outflow *out)
     do {
         while (recv(out->fd, &acked, sizeof acked, MSG_DONTWAIT) == sizeof acked)
             out->acked = acked > out->acked ? acked : out->acked;
-        if (out->sent - out->acked + RUN_BYTES <= WINDOW_BYTES)
+        if (out->sent - out->acked <= window_bytes)
             return;
     } while (poll(&poller, 1, PATIENCE_MS) > 0);
     out->sent = out->acked;
 }
 
-int udp_send(struct side *side)
+/* What the receiver's buffer, no larger than this side's, takes with the kernel's overhead. */
+static uint64_t window_of(int fd)
+{
+    int size = 0;
+    socklen_t len = sizeof size;
+
+    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &len);
+    return size / 2 < WINDOW_BYTES ? (uint64_t)size / 2 : WINDOW_BYTES;
+}
+
+static bool open_outflow(struct side *side, struct outflow *out)
+{
+    const struct sockaddr_in addr = side_addr(side, side->port);
+
+    out->fd = open_socket();
+    if (out->fd < 0 || connect(out->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
+        return false;
+    out->window_bytes = window_of(out->fd) - RUN_BYTES;
+    out->datagram_bytes = out->payload_bytes + (out->type ? CIPHER_HEADER + CIPHER_TAG : 0);
+    return !out->type || (out->cipher = out->type->create(true));
+}
+
+int udp_send(struct side *side, const struct cipher_type *type, size_t payload_bytes)
 {
     struct outflow *out = calloc(1, sizeof *out);
-    struct sockaddr_in addr;
     size_t payload;
 
-    if (!out || (out->fd = open_socket(&addr)) < 0)
+    if (!out)
+        return side_failed(side, "no memory");
+    *out = (struct outflow){.type = type, .payload_bytes = payload_bytes};
+    if (!open_outflow(side, out))
         return side_failed(side, "no socket");
-    addr.sin_port = htons(side->port);
-    if (connect(out->fd, (struct sockaddr *)&addr, sizeof addr) < 0)
-        return side_failed(side, "can't connect");
-    if (side->bench_case->sealed && !(out->cipher = new_cipher(true)))
-        return side_failed(side, "no cipher");
     do {
-        await_room(out);
+        await_room(out, out->window_bytes);
         if (!send_run(side, out, &payload))
             return side_failed(side, "can't send");
         out->sent += payload;
     } while (!meter_count(&side->meter, payload));
     meter_finish(&side->meter);
+    await_room(out, 0);
     if (send(out->fd, "", 1, 0) < 0)
         return side_failed(side, "can't send the end");
-    EVP_CIPHER_CTX_free(out->cipher);
+    if (out->cipher)
+        type->destroy(out->cipher);
     free(out);
     return 0;
 }
