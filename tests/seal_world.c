@@ -120,6 +120,53 @@ static const struct stk_layer_type wire_type = {
     .dgram = &wire_dgram,
 };
 
+/* --- A layer that needs room, as a relay does ---------------------------------------------------
+ */
+
+enum { PAD_HEAD = 4, PAD_TAIL = 2 };
+
+static int pad_send(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct stk_run *run = &runs[i];
+        for (unsigned k = 0; k < run->count; k++) {
+            memset(stk_run_at(run, k) - PAD_HEAD, 'h', PAD_HEAD);
+            memset(stk_run_at(run, k) + stk_run_size(run, k), 't', PAD_TAIL);
+        }
+        run->data -= PAD_HEAD;
+        run->size = (uint16_t)(run->size + PAD_HEAD + PAD_TAIL);
+        run->last_size = (uint16_t)(run->last_size + PAD_HEAD + PAD_TAIL);
+    }
+    return stk_dgram_send_below(layer, runs, count);
+}
+
+static void pad_input(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
+{
+    for (int i = 0; i < count; i++) {
+        runs[i].data += PAD_HEAD;
+        runs[i].size = (uint16_t)(runs[i].size - PAD_HEAD - PAD_TAIL);
+        runs[i].last_size = (uint16_t)(runs[i].last_size - PAD_HEAD - PAD_TAIL);
+    }
+    stk_dgram_input_above(layer, runs, count);
+}
+
+static const struct stk_dgram_type pad_dgram = {
+    .name = "pad",
+    .size = sizeof(struct stk_dgram_layer),
+    .head = PAD_HEAD,
+    .tail = PAD_TAIL,
+    .send = pad_send,
+    .input = pad_input,
+};
+
+static const struct stk_layer_type pad_type = {
+    .name = "pad",
+    .summary = "bytes before and behind each datagram",
+    .below = STK_DATAGRAMS,
+    .above = STK_DATAGRAMS,
+    .dgram = &pad_dgram,
+};
+
 static void deliver(struct world *world, struct world_packet *packet)
 {
     for (int i = 0; i < world->node_count; i++) {
@@ -203,6 +250,8 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
         node->ready++;
     if (event == STK_ASSOCIATION_MOVED)
         node->moved++;
+    if (event == STK_ASSOCIATION_REBOUND)
+        node->rebound++;
     if (event == STK_ASSOCIATION_FAILED) {
         node->failed++;
         node->error = *error;
@@ -236,6 +285,8 @@ bool world_init(struct world *world, uint64_t seed)
     stk_prng_seed(&world->prng, seed);
     if (!stk_layer_type_find("wire"))
         stk_layer_type_add(&wire_type);
+    if (!stk_layer_type_find("pad"))
+        stk_layer_type_add(&pad_type);
     if (!stk_layer_type_find("seal"))
         stk_layer_type_add(&stk_layer_seal);
     if (stk_loop_new_on(&backend, world, &world->loop))
@@ -262,13 +313,20 @@ void world_free(struct world *world)
 int world_open(struct world *world, const char *options, bool listening, struct world_node **out,
                struct stk_error *error)
 {
+    char text[1024];
+
+    snprintf(text, sizeof(text), "/wire/seal%s", options);
+    return world_open_recipe(world, text, listening, out, error);
+}
+
+int world_open_recipe(struct world *world, const char *text, bool listening,
+                      struct world_node **out, struct stk_error *error)
+{
     struct world_node *node = &world->nodes[world->node_count];
     struct stk_recipe *recipe;
-    char text[1024];
 
     node->world = world;
     node->addr = world_addr(world->node_count + 1, 4000);
-    snprintf(text, sizeof(text), "/wire/seal%s", options);
     int code = stk_recipe_parse(text, &recipe, error);
     if (code)
         return code;

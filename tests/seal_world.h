@@ -33,7 +33,7 @@ struct world_node {
     struct stk_dgram_layer *wire;
     bool full; /* the wire takes nothing */
     /* What the layer told. */
-    int ready, failed, moved, inputs, writable;
+    int ready, failed, moved, rebound, inputs, writable;
     struct stk_error error;
     uint64_t association; /* of the last input or event */
     uint8_t data[WORLD_PACKET_MAX];
@@ -69,6 +69,9 @@ void world_free(struct world *world);
 /* A port at 10.0.0.(index + 1):4000 with "seal" and these options, such as ",peer=…". */
 int world_open(struct world *world, const char *options, bool listening, struct world_node **out,
                struct stk_error *error);
+/* The same with other layers, "/wire" or "/wire/pad": a transport for another node. */
+int world_open_recipe(struct world *world, const char *text, bool listening,
+                      struct world_node **out, struct stk_error *error);
 void world_close(struct world_node *node);
 void world_run(struct world *world, uint64_t us);
 struct stk_addr world_addr(int host, uint16_t port);

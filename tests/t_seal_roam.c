@@ -191,6 +191,20 @@ static void a_new_address_is_used_once_it_has_answered(void)
     end();
 }
 
+static void another_port_of_the_same_address_is_told_as_the_same_path(void)
+{
+    establish();
+    a->addr = world_addr(1, 5000);
+    world_send_number(a, id, 1);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->rebound, 1);
+    CU_ASSERT_EQUAL(b->moved, 0);
+    world_send_number(b, b->retained, 2);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->seen[2], 1);
+    end();
+}
+
 static void both_sides_may_move(void)
 {
     establish();
@@ -320,6 +334,8 @@ int main(void)
         {"both sides renewing at once agree", both_sides_renewing_at_once_agree},
         {"one identity on both sides agrees, too", one_identity_on_both_sides_agrees_too},
         {"a new address is used once it has answered", a_new_address_is_used_once_it_has_answered},
+        {"another port of the same address is told as the same path",
+         another_port_of_the_same_address_is_told_as_the_same_path},
         {"both sides may move", both_sides_may_move},
         {"a copied packet moves nothing", a_copied_packet_moves_nothing},
         {"a copied initiation only delays", a_copied_initiation_only_delays},

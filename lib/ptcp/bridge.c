@@ -258,7 +258,7 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
     if (event == STK_ASSOCIATION_READY) {
         ptcp_association_ready(bridge->endpoint, now_us, association);
         tell(bridge);
-    } else if (event == STK_ASSOCIATION_MOVED) {
+    } else if (event == STK_ASSOCIATION_MOVED || event == STK_ASSOCIATION_REBOUND) {
         ptcp_association_moved(bridge->endpoint, now_us, association);
     } else if (event == STK_ASSOCIATION_FAILED) {
         bridge->failure = error ? *error : (struct stk_error){.code = -ECONNABORTED};

@@ -69,6 +69,89 @@ struct stk_seal_stats {
     uint64_t moved;     /* validated changes of a peer's address */
 };
 
+/* --- Paths ------------------------------------------------------------------------------------
+ *
+ * An association reaches its peer over one of several paths: a transport (the port's own socket
+ * is 0, others are added), an address of the peer and, where that matters, a local address. NAT
+ * traversal and relays offer paths; PTCP and its users notice nothing but a better or a worse way.
+ * A path carries bytes once the peer has answered a challenge over it. A switch is made before
+ * the old path is given up; both sides follow. docs/seal.md section 4 has the rules.
+ *
+ * Functions that take an association return -ENOENT where there is none of that id (any more), and
+ * -ENOTSUP for a port without seal. Nothing is told from inside them.
+ */
+enum {
+    STK_SEAL_TRANSPORTS_MAX = 7,                         /* beside the port's own */
+    STK_SEAL_PATHS_OFFERED_MAX = 16,                     /* of one association */
+    STK_SEAL_PATHS_MAX = STK_SEAL_PATHS_OFFERED_MAX + 5, /* with those that the peer opened */
+};
+
+/*
+ * From now on, datagrams that `transport` receives go to the seal of `port`, and paths may lead
+ * over it. Keeps a reference and becomes the user of `transport`, which may be any port of
+ * datagrams: another socket, a relay. `number` (1 to STK_SEAL_TRANSPORTS_MAX) names it. 0,
+ * STK_ELIMIT, -ENOMEM, -ENOTSUP.
+ */
+int stk_seal_add_transport(struct stk_port *port, struct stk_port *transport, uint8_t *number);
+/* Its paths end. Where one of them is in use, the association has none until another is used. */
+void stk_seal_remove_transport(struct stk_port *port, uint8_t number);
+
+struct stk_seal_offer {
+    uint8_t transport; /* 0: the port's own */
+    const struct stk_addr *peer;
+    const struct stk_addr *local; /* NULL: whatever the system takes */
+};
+
+/*
+ * An association with the owner of `key` that begins over this path, whatever the port's own
+ * peer= says. Retained once. 0, STK_EPEER where the key is none, STK_ELIMIT, -ENOMEM.
+ */
+int stk_seal_associate(struct stk_port *port, const uint8_t key[STK_KEY_BYTES],
+                       const struct stk_seal_offer *offer, uint64_t *association);
+/*
+ * Knocks there at once (5 times in 8 s): VALIDATED or FAILED follows. A path that is known
+ * already is asked again. Needs an association that is ready, else -ENOTCONN; else STK_ELIMIT,
+ * -ENOMEM.
+ */
+int stk_seal_offer_path(struct stk_port *port, uint64_t association,
+                        const struct stk_seal_offer *offer, uint32_t *path);
+/* Asks again over a path: is it alive, how long does it take? VALIDATED or FAILED follows. */
+int stk_seal_probe_path(struct stk_port *port, uint64_t association, uint32_t path);
+/*
+ * Switches at the end of the turn: IN_USE follows. The peer follows when it hears us there, so
+ * only one side should choose. -ENOTCONN where the path has not been validated.
+ */
+int stk_seal_use_path(struct stk_port *port, uint64_t association, uint32_t path);
+/* Forgets it, at the end of the turn. -EBUSY where it is in use. */
+int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t path);
+
+struct stk_seal_path {
+    uint32_t id;
+    uint8_t transport;
+    bool offered;   /* from this side; otherwise the peer opened it */
+    bool validated; /* the peer has answered over it, and to the last question, too */
+    bool in_use;
+    struct stk_addr peer, local; /* local: len 0 where unknown */
+    uint64_t rtt_us;             /* of the last challenge that was answered; 0: unknown */
+    uint64_t heard_us;           /* on the loop's clock: when something last came over it */
+};
+
+/* Writes at most `max` and returns how many there are. */
+int stk_seal_paths(struct stk_port *port, uint64_t association, struct stk_seal_path *paths,
+                   int max);
+
+enum stk_seal_path_event {
+    STK_SEAL_PATH_VALIDATED,
+    STK_SEAL_PATH_FAILED, /* no answer, or its transport is dead; it stays until it is dropped */
+    STK_SEAL_PATH_IN_USE, /* by our choice, or following the peer */
+};
+
+/* Called in the loop's turn; everything here may be called from inside. */
+typedef void stk_seal_path_fn(void *user, uint64_t association, const struct stk_seal_path *path,
+                              enum stk_seal_path_event event);
+/* One watcher a port; NULL: none. 0 or -ENOTSUP. */
+int stk_seal_watch_paths(struct stk_port *port, stk_seal_path_fn *fn, void *user);
+
 extern const struct stk_dgram_type stk_seal_layer;
 /* What recipes know it by: "seal". */
 extern const struct stk_layer_type stk_layer_seal;

@@ -53,13 +53,6 @@ static void note_sent(struct seal_association *a, const struct seal_session *s, 
     renew_in_time(a, s, now_us);
 }
 
-static const struct stk_addr *source_for(const struct seal_association *a,
-                                         const struct seal_path *path)
-{
-    /* Who was called answers from where it was called; who calls may have moved meanwhile. */
-    return !a->initiator && path->local.len ? &path->local : NULL;
-}
-
 static void hold(struct seal_association *a, const struct stk_run *run)
 {
     const unsigned len = stk_run_size(run, 0);
@@ -113,7 +106,7 @@ static void add_sealed(struct batch *b, struct seal_association *a, struct stk_r
 {
     const uint64_t now_us = seal_now(a->port);
     struct seal_session *s = seal_session_to_send(a, now_us);
-    struct seal_path *path = seal_path_find(a, run.peer);
+    struct seal_path *path = run.peer ? seal_path_find(a, run.way, run.peer, run.local) : NULL;
 
     if (!path)
         path = seal_path_active(a);
@@ -123,9 +116,11 @@ static void add_sealed(struct batch *b, struct seal_association *a, struct stk_r
     b->of[b->count].path = path;
     b->of[b->count].counter = s->counter;
     b->of[b->count].index = index;
-    run.peer = &path->peer;
-    if (source_for(a, path))
-        run.local = source_for(a, path);
+    const struct stk_run over = seal_path_run(a, path);
+    run.peer = over.peer;
+    run.way = over.way;
+    if (over.local)
+        run.local = over.local;
     seal_in_place(s, &run, SEAL_DATA);
     b->sealed[b->count++] = run;
     note_sent(a, s, now_us);
@@ -181,7 +176,7 @@ int seal_data_send(struct seal_port *port, struct stk_run *runs, int count)
     b.count = 0;
     for (int i = 0; i < most; i++)
         send_run(&b, port, &runs[i], i);
-    const int sent = b.count ? stk_dgram_send_below(&port->layer, b.sealed, b.count) : 0;
+    const int sent = b.count ? seal_transport_send(port, b.sealed, b.count) : 0;
     if (sent >= b.count)
         return most;
     unseal(&b, sent < 0 ? 0 : sent);
@@ -195,24 +190,21 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     uint8_t room[MARGIN + SEAL_HEADER + 1 + SEAL_TOKEN + SEAL_TAG + MARGIN];
     const uint64_t now_us = seal_now(a->port);
     struct seal_session *s = seal_session_to_send(a, now_us);
-    struct stk_run run = {.data = room + MARGIN + SEAL_HEADER,
-                          .size = (uint16_t)(1 + len),
-                          .last_size = (uint16_t)(1 + len),
-                          .count = 1,
-                          .association = a->id,
-                          .peer = &path->peer,
-                          .local = source_for(a, path)};
+    struct stk_run run = seal_path_run(a, path);
 
     assert(len <= SEAL_TOKEN);
     if (!s || !seal_path_take(path, 1 + len + SEAL_OVERHEAD))
         return;
+    run.data = room + MARGIN + SEAL_HEADER;
+    run.size = run.last_size = (uint16_t)(1 + len);
+    run.count = 1;
     run.data[0] = (uint8_t)kind;
     if (len)
         memcpy(run.data + 1, body, len);
     seal_in_place(s, &run, SEAL_CONTROL);
     run.stride = run.size;
     note_sent(a, s, now_us);
-    stk_dgram_send_below(&a->port->layer, &run, 1);
+    seal_transport_send(a->port, &run, 1);
 }
 
 void seal_send_held(struct seal_association *a)
@@ -224,15 +216,12 @@ void seal_send_held(struct seal_association *a)
     if (!held || !s || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD))
         return;
     uint8_t room[64 + sizeof(held->data) + 64];
-    struct stk_run run = {.data = room + 64 + SEAL_HEADER,
-                          .size = held->len,
-                          .last_size = held->len,
-                          .count = 1,
-                          .ecn = held->ecn,
-                          .association = a->id,
-                          .peer = &path->peer,
-                          .local = source_for(a, path)};
+    struct stk_run run = seal_path_run(a, path);
 
+    run.data = room + 64 + SEAL_HEADER;
+    run.size = run.last_size = held->len;
+    run.count = 1;
+    run.ecn = held->ecn;
     memcpy(run.data, held->data + SEAL_HEADER, held->len);
     sodium_memzero(held, sizeof(*held));
     stk_free(held);
@@ -240,7 +229,7 @@ void seal_send_held(struct seal_association *a)
     seal_in_place(s, &run, SEAL_DATA);
     run.stride = run.size;
     note_sent(a, s, seal_now(a->port));
-    stk_dgram_send_below(&a->port->layer, &run, 1);
+    seal_transport_send(a->port, &run, 1);
 }
 
 /* --- Receiving ---------------------------------------------------------------------------------
@@ -318,8 +307,8 @@ static void deliver(struct seal_association *a, struct seal_path *path, const st
 /* The peer has our answer: what waited for that is done. */
 static void confirm(struct seal_association *a, struct seal_path *path)
 {
-    if (a->answer && !a->answer->ambiguous && stk_addr_equal(&a->answer->peer, &path->peer))
-        path->validated = true; /* it could not know the keys had the answer not arrived there */
+    if (a->answer && !a->answer->ambiguous && a->answer->path == path->id)
+        seal_path_validate(path); /* it could not know the keys had the answer not arrived there */
     seal_session_confirm(a);
     seal_answer_free(a);
     a->port->stats.handshakes++;
@@ -329,19 +318,33 @@ static void confirm(struct seal_association *a, struct seal_path *path)
     seal_life_arm(a);
 }
 
+/* What is only about the path says nothing about where the peer wants to be. */
+static bool is_probing(const struct stk_run *run)
+{
+    for (unsigned i = 0; i < run->count; i++) {
+        const uint8_t *packet = stk_run_at(run, i);
+        if (packet[0] != SEAL_CONTROL || stk_run_size(run, i) <= SEAL_OVERHEAD ||
+            (packet[SEAL_HEADER] != SEAL_CHALLENGE && packet[SEAL_HEADER] != SEAL_ECHO))
+            return false;
+    }
+    return true;
+}
+
+/* NULL: there is no memory for a new path, and the packets count as lost. */
 static struct seal_path *note_received(struct seal_association *a, struct seal_session *s,
                                        const struct stk_run *run, bool newest)
 {
     const uint64_t now_us = seal_now(a->port);
-    struct seal_path *path =
-        run->peer ? seal_path_add(a, run->peer, run->local) : seal_path_active(a);
+    struct seal_path *path = seal_path_of(a, run);
 
+    if (!path)
+        return NULL;
     seal_path_received(path, stk_run_bytes(run));
     a->received_us = now_us;
     if (s == a->next)
         confirm(a, path);
     if (s == a->current)
-        seal_path_heard(a, path, newest);
+        seal_path_heard(a, path, newest, is_probing(run));
     if (s == a->current && now_us - s->born_us >= SEAL_REKEY_LATE_US && !a->attempt) {
         a->rekey = true;
         seal_life_soon(a);
@@ -379,7 +382,7 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
     if (!genuine)
         return;
     struct seal_path *path = note_received(a, s, run, s->replay.next > highest);
-    for (unsigned from = 0; from < run->count;) {
+    for (unsigned from = 0; path && from < run->count;) {
         unsigned to = from;
         while (to < run->count && genuine >> to & 1)
             to++;

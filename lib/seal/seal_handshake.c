@@ -14,31 +14,33 @@ size_t seal_prologue(uint8_t out[64], const uint8_t header[SEAL_HANDSHAKE_HEADER
     return len + SEAL_HANDSHAKE_HEADER;
 }
 
-void seal_send_copy(struct seal_port *port, const struct stk_addr *peer,
-                    const struct stk_addr *local, const uint8_t *packet, size_t len)
+static void send_copy(struct seal_port *port, struct stk_run run, const uint8_t *packet, size_t len)
 {
     uint8_t room[MARGIN + SEAL_INITIATION_MAX + MARGIN];
-    struct stk_run run = {.data = room + MARGIN,
-                          .stride = (uint32_t)len,
-                          .size = (uint16_t)len,
-                          .last_size = (uint16_t)len,
-                          .count = 1,
-                          .peer = peer,
-                          .local = local};
 
     static_assert(SEAL_RESPONSE_MAX <= SEAL_INITIATION_MAX, "the room is for both");
     assert(len <= SEAL_INITIATION_MAX);
+    run.data = room + MARGIN;
+    run.stride = (uint32_t)len;
+    run.size = run.last_size = (uint16_t)len;
+    run.count = 1;
     memcpy(run.data, packet, len);
-    stk_dgram_send_below(&port->layer, &run, 1);
+    seal_transport_send(port, &run, 1);
 }
 
-void seal_send_packet(struct seal_association *a, struct seal_path *path, uint8_t *packet,
+void seal_send_back(struct seal_port *port, const struct stk_run *to, const uint8_t *packet,
+                    size_t len)
+{
+    send_copy(port, (struct stk_run){.peer = to->peer, .local = to->local, .way = to->way}, packet,
+              len);
+}
+
+void seal_send_packet(struct seal_association *a, struct seal_path *path, const uint8_t *packet,
                       size_t len)
 {
     if (!seal_path_take(path, len))
         return;
-    seal_send_copy(a->port, &path->peer, path->local.len && !a->initiator ? &path->local : NULL,
-                   packet, len);
+    send_copy(a->port, seal_path_run(a, path), packet, len);
     a->sent_us = seal_now(a->port);
 }
 

@@ -236,8 +236,9 @@ static void take_session(struct seal_association *a, const struct stk_run *run,
         stk_free(a->held);
         a->held = NULL;
     }
-    struct seal_path *path = seal_path_add(a, run->peer, run->local);
-    seal_path_heard(a, path, true);
+    struct seal_path *path = seal_path_of(a, run);
+    if (path)
+        seal_path_heard(a, path, true, false);
     if (a->state == SEAL_INITIATING)
         seal_life_ready(a);
     if (second->datagram_len)

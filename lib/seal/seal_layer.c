@@ -152,6 +152,8 @@ static void destroy(struct stk_dgram_layer *layer)
         if (a)
             seal_association_free(a);
     }
+    for (unsigned i = 0; i < STK_SEAL_TRANSPORTS_MAX; i++)
+        seal_transport_free(port, i);
     stk_free(port->slots);
     stk_free(port->allowed);
     if (port->limiter)
@@ -211,7 +213,7 @@ static void take_handshake(struct seal_port *port, const struct stk_run *run, un
         seal_take_cookie(port, packet);
 }
 
-static void take_run(struct seal_port *port, const struct stk_run *run)
+void seal_take_run(struct seal_port *port, const struct stk_run *run)
 {
     for (unsigned i = 0; i < run->count;) {
         const int type = seal_message_type(stk_run_at(run, i), stk_run_size(run, i));
@@ -235,36 +237,38 @@ static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count
     struct seal_port *port = seal_port_of(layer);
 
     for (int i = 0; i < count; i++)
-        take_run(port, &runs[i]);
+        seal_take_run(port, &runs[i]);
     seal_flush_up(port);
 }
 
-static void unreachable(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code)
+void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)
 {
-    struct seal_port *port = seal_port_of(layer);
-
     for (uint32_t i = 0; peer && i < port->slot_count; i++) {
         struct seal_association *a = port->slots[i];
         if (a && a->attempt && stk_addr_equal(&seal_path_active(a)->peer, peer))
             a->unreachable = code;
     }
-    stk_dgram_unreachable_above(layer, peer, code);
+    stk_dgram_unreachable_above(&port->layer, peer, code);
+}
+
+static void unreachable(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code)
+{
+    seal_take_unreachable(seal_port_of(layer), peer, code);
 }
 
 /* --- Associations ------------------------------------------------------------------------------
  */
 
-static int associate(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint64_t *id)
+int seal_associate(struct seal_port *port, const uint8_t key[STK_KEY_BYTES], uint8_t way,
+                   const struct stk_addr *peer, const struct stk_addr *local, uint64_t *id)
 {
-    struct seal_port *port = seal_port_of(layer);
     uint8_t remote_static[SEAL_NOISE_KEY];
     struct seal_association *a;
     uint64_t tag;
 
-    if (!port->has_peer || !peer ||
-        crypto_sign_ed25519_pk_to_curve25519(remote_static, port->peer_key))
+    if (!peer || crypto_sign_ed25519_pk_to_curve25519(remote_static, key))
         return STK_EPEER;
-    a = seal_association_by_peer(port, remote_static, peer);
+    a = seal_association_by_peer(port, remote_static, way, peer);
     if (a) {
         a->tell_ready = a->state == SEAL_READY;
         if (a->tell_ready)
@@ -273,19 +277,34 @@ static int associate(struct stk_dgram_layer *layer, const struct stk_addr *peer,
         *id = a->id;
         return 0;
     }
-    stk_loop_random(stk_dgram_loop(layer), &tag, sizeof(tag));
+    stk_loop_random(stk_dgram_loop(&port->layer), &tag, sizeof(tag));
     const int code = seal_association_new(port, remote_static, tag, &a);
     if (code)
         return code;
-    memcpy(a->peer_key, port->peer_key, STK_KEY_BYTES);
+    memcpy(a->peer_key, key, STK_KEY_BYTES);
     a->initiator = true;
     a->retained = 1;
-    struct seal_path *path = seal_path_add(a, peer, NULL);
-    path->validated = true; /* we chose it: nobody made us send there */
-    a->active = (unsigned)(path - a->paths);
+    struct seal_path *path = seal_path_begin(a, way, peer, local);
+    path->pinned = local != NULL;
+    seal_path_validate(path); /* we chose it: nobody made us send there */
     seal_life_soon(a);
     *id = a->id;
     return 0;
+}
+
+static int associate(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint64_t *id)
+{
+    struct seal_port *port = seal_port_of(layer);
+
+    return port->has_peer ? seal_associate(port, port->peer_key, 0, peer, NULL, id) : STK_EPEER;
+}
+
+static void doubt(struct stk_dgram_layer *layer, uint64_t id)
+{
+    struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
+
+    if (a)
+        seal_path_doubt(a);
 }
 
 static void retain(struct stk_dgram_layer *layer, uint64_t id)
@@ -350,6 +369,10 @@ static int query(struct stk_dgram_layer *layer, int key, uint64_t association, v
         memcpy(out, &port->stats, sizeof(port->stats));
         return 0;
     }
+    if (key == SEAL_QUERY_PORT && len >= sizeof(port)) {
+        memcpy(out, &port, sizeof(port));
+        return 0;
+    }
     return a ? query_association(a, key, out, len) : -ENOENT;
 }
 
@@ -369,6 +392,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .associate = associate,
     .retain = retain,
     .release = release,
+    .doubt = doubt,
     .query = query,
     .destroy = destroy,
 };

@@ -177,6 +177,7 @@ static void send_owed(struct seal_association *a)
         a->confirm = false;
         seal_send_control(a, seal_path_active(a), SEAL_KEEPALIVE, NULL, 0);
     }
+    seal_offer_settle(a);
     if (a->tell_ready && a->state == SEAL_READY) {
         a->tell_ready = false;
         raise(a, STK_ASSOCIATION_READY, NULL);

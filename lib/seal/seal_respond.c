@@ -47,7 +47,7 @@ static void turn_away(struct seal_port *port, const struct stk_run *run, struct 
 
     seal_mac_keys_of(&macs, noise->remote_static);
     if (!make_response(port, noise, &macs, receiver, &second, packet, &len))
-        seal_send_copy(port, run->peer, run->local, packet, len);
+        seal_send_back(port, run, packet, len);
 }
 
 static void fail_answer(struct seal_association *a)
@@ -94,7 +94,7 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
     seal_noise_wipe(&answer->noise);
     answer->len = (uint16_t)packet_len;
     answer->sent = true;
-    struct seal_path *path = seal_path_find(a, &answer->peer);
+    struct seal_path *path = seal_path_by_id(a, answer->path);
     if (path)
         seal_send_packet(a, path, answer->packet, packet_len);
     seal_life_arm(a);
@@ -115,7 +115,7 @@ static bool refuse_load(struct seal_port *port, const struct stk_run *run, const
     if (!seal_cookie_verify(&port->jar, run->peer, packet, len)) {
         stk_loop_random(loop, random, SEAL_COOKIE_NONCE);
         seal_cookie_reply(&port->jar, &port->macs, run->peer, packet, len, random, reply);
-        seal_send_copy(port, run->peer, run->local, reply, sizeof(reply));
+        seal_send_back(port, run, reply, sizeof(reply));
         port->stats.cookies_sent++;
         return true;
     }
@@ -203,8 +203,10 @@ static void repeat_answer(struct seal_association *a, const struct opened *in)
 {
     if (!a->answer->sent)
         return;
-    struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);
-    a->answer->ambiguous |= !stk_addr_equal(&a->answer->peer, in->run->peer);
+    struct seal_path *path = seal_path_of(a, in->run);
+    a->answer->ambiguous |= !path || a->answer->path != path->id;
+    if (!path)
+        return;
     seal_path_received(path, in->len);
     seal_send_packet(a, path, a->answer->packet, a->answer->len);
 }
@@ -261,7 +263,7 @@ static struct seal_association *new_association(struct seal_port *port, struct o
     if (code)
         return NULL;
     memcpy(a->peer_key, in->first.key, STK_KEY_BYTES);
-    a->active = (unsigned)(seal_path_add(a, in->run->peer, in->run->local) - a->paths);
+    seal_path_begin(a, in->run->way, in->run->peer, in->run->local);
     return a;
 }
 
@@ -272,14 +274,15 @@ static struct seal_association *association_for(struct seal_port *port, struct o
 
     if (a)
         return known_association(a, in);
-    a = port->has_peer ? seal_association_by_peer(port, peer, in->run->peer) : NULL;
+    a = port->has_peer ? seal_association_by_peer(port, peer, in->run->way, in->run->peer) : NULL;
     if (a && (a->state == SEAL_NEW || a->state == SEAL_INITIATING))
         return simultaneous_association(a, in);
     return stk_dgram_is_listening(&port->layer) ? new_association(port, in) : NULL;
 }
 
 /* Keeps what the answer needs. The answer waits for a datagram of ours only where one came. */
-static void begin_answer(struct seal_association *a, struct opened *in)
+static void begin_answer(struct seal_association *a, struct opened *in,
+                         const struct seal_path *path)
 {
     seal_answer_free(a);
     a->answer = stk_alloc_zero(sizeof(*a->answer));
@@ -289,7 +292,7 @@ static void begin_answer(struct seal_association *a, struct opened *in)
     }
     a->answer->noise = in->noise;
     memcpy(a->answer->ephemeral, in->noise.remote_ephemeral, SEAL_NOISE_KEY);
-    a->answer->peer = *in->run->peer;
+    a->answer->path = path->id;
     a->answer->remote_index = sender_index(in);
     a->answer->initiation_len = (uint16_t)in->len;
     a->answer->aead = seal_aead_choose(in->first.ciphers & a->port->offer);
@@ -313,7 +316,9 @@ static void take_opened(struct seal_port *port, struct opened *in)
 {
     struct seal_association *a = association_for(port, in);
 
-    if (!a)
+    struct seal_path *path = a ? seal_path_of(a, in->run) : NULL;
+
+    if (!path)
         return;
     seal_attempt_free(a);
     if (a->state == SEAL_NEW || a->state == SEAL_INITIATING)
@@ -323,10 +328,10 @@ static void take_opened(struct seal_port *port, struct opened *in)
         a->made_us = seal_now(port);
     a->received_timestamp = in->first.timestamp;
     a->received_us = seal_now(port);
-    struct seal_path *path = seal_path_add(a, in->run->peer, in->run->local);
     seal_path_received(path, in->len);
-    path->validated |= in->address_proven;
-    begin_answer(a, in);
+    if (in->address_proven)
+        seal_path_validate(path);
+    begin_answer(a, in, path);
 }
 
 void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,

@@ -14,6 +14,7 @@
 #include "replay.h"
 #include "seal.h"
 #include "seal_cookie.h"
+#include "seal_path.h"
 #include "seal_wire.h"
 
 enum {
@@ -28,9 +29,7 @@ enum {
     SEAL_CONFIRM_US = 10 * SEAL_SECOND_US, /* an initiator that stays silent is forgotten */
     SEAL_IDLE_US = 60 * SEAL_SECOND_US,    /* an association that nobody retains */
     SEAL_LINGER_US = 250 * 1000,           /* packets that a close overtook may still come */
-    SEAL_CHALLENGES_MAX = 4,               /* per change of address, then it must be heard anew */
 
-    SEAL_PATHS = 4,
     SEAL_SESSIONS = 4, /* previous, current, next, and one that is being made */
     SEAL_INDEX_KEY_BITS = 2,
     SEAL_INDEX_SLOT_BITS = 20,
@@ -57,18 +56,6 @@ struct seal_session {
     bool initiator;
 };
 
-struct seal_path {
-    struct stk_addr peer, local;
-    bool used;
-    bool validated;     /* more than thrice of what came from there may be sent there */
-    bool challenged;    /* a token is out */
-    uint8_t challenges; /* sent for this change of address */
-    uint8_t token[SEAL_TOKEN];
-    uint64_t challenge_due_us;
-    uint64_t received_bytes, sent_bytes; /* counted while not validated */
-    uint64_t newest; /* order of the newest packet by counter that came from here */
-};
-
 /* An initiation that waits for its response. */
 struct seal_attempt {
     struct seal_noise noise;
@@ -91,8 +78,8 @@ struct seal_attempt {
 struct seal_answer {
     struct seal_noise noise;
     uint8_t ephemeral[SEAL_NOISE_KEY]; /* the initiation's: knows a repeated one */
-    struct stk_addr peer;              /* where it came from first */
-    bool ambiguous;                    /* and it came from elsewhere, too */
+    uint32_t path;                     /* the id of the one that it came over first */
+    bool ambiguous;                    /* and it came over another, too */
     uint32_t remote_index;
     uint16_t initiation_len;
     const struct seal_aead *aead;
@@ -143,14 +130,27 @@ struct seal_association {
     struct seal_attempt *attempt;
     struct seal_answer *answer;
     struct seal_held *held;
-    struct seal_path paths[SEAL_PATHS];
-    unsigned active; /* index of the path in use */
-    uint64_t newest; /* counts packets that were the newest when they came */
+    struct seal_path first_path; /* heads the list of all */
+    struct seal_path *active;    /* the one in use */
+    struct seal_path *spoken;    /* the peer speaks over it; NULL: unknown */
+    struct seal_path *candidate; /* the peer went there: to be followed once it is validated */
+    struct seal_path *wanted;    /* to be used at the end of the turn */
+    uint32_t path_ids;
+    bool doubted;  /* the path in use may be dead: the first that answers is used */
+    bool dropping; /* a path is to be removed at the end of the turn */
     uint64_t made_us, sent_us, received_us;
     int unreachable; /* the errno that ICMP told during the handshake */
     struct stk_timer timer;
     struct stk_task task;
     struct stk_node bucket;
+};
+
+/* A port of datagrams below, beside the layers that seal stands on. */
+struct seal_transport {
+    struct seal_port *port;
+    struct stk_port *below; /* NULL: it has died */
+    uint8_t number;
+    uint8_t *room; /* where its layers need room around datagrams: one run */
 };
 
 struct seal_port {
@@ -177,6 +177,9 @@ struct seal_port {
     struct stk_seal_stats stats;
     struct stk_run up[SEAL_UP_RUNS]; /* opened, not yet handed up */
     int up_count;
+    struct seal_transport *transports[STK_SEAL_TRANSPORTS_MAX];
+    stk_seal_path_fn *watcher; /* NULL: nobody */
+    void *watching;
 };
 
 static inline struct seal_port *seal_port_of(struct stk_dgram_layer *layer)
@@ -207,7 +210,7 @@ struct seal_association *seal_association_by_index(struct seal_port *port, uint3
 /* One that waits for the response of this peer at this address. */
 struct seal_association *seal_association_by_peer(struct seal_port *port,
                                                   const uint8_t remote_static[SEAL_NOISE_KEY],
-                                                  const struct stk_addr *peer);
+                                                  uint8_t way, const struct stk_addr *peer);
 /* A number for (key, tag) that outsiders can't foresee. */
 uint64_t seal_tag_hash(const struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
                        uint64_t tag);
@@ -231,33 +234,43 @@ void seal_session_switch(struct seal_association *a, struct seal_session *sessio
 /* The peer has sent something with the keys that we answered with. */
 void seal_session_confirm(struct seal_association *a);
 
-/* --- seal_path.c: addresses of the peer ---------------------------------------------------- */
+/* --- seal_offer.c, seal_transport.c: several paths ---------------------------------------------
+ */
 
-struct seal_path *seal_path_active(struct seal_association *a);
-struct seal_path *seal_path_find(struct seal_association *a, const struct stk_addr *peer);
-/* Finds, or puts it in the place of the one that was heard longest ago. Never the active one. */
-struct seal_path *seal_path_add(struct seal_association *a, const struct stk_addr *peer,
-                                const struct stk_addr *local);
-void seal_path_received(struct seal_path *path, size_t bytes);
-/* False if so much more must not be sent there yet; else it is counted. */
-bool seal_path_take(struct seal_path *path, size_t bytes);
-void seal_path_untake(struct seal_path *path, size_t bytes);
-void seal_path_use(struct seal_association *a, struct seal_path *path);
-/* A genuine packet came over `path`; `newest`: with the highest counter so far. */
-void seal_path_heard(struct seal_association *a, struct seal_path *path, bool newest);
-void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN]);
-/* Sends challenges that are due; returns when the next one is, UINT64_MAX for never. */
-uint64_t seal_path_service(struct seal_association *a, uint64_t now_us);
+static inline struct seal_path *seal_path_first(const struct seal_association *a)
+{
+    return (struct seal_path *)(uintptr_t)&a->first_path;
+}
+
+/* Finds the seal of a port: the key of a query whose answer is a struct seal_port *. */
+enum { SEAL_QUERY_PORT = STK_QUERY_SEAL_STATS + 1 };
+
+/* NULL: that port is not sealed. */
+struct seal_port *seal_port_under(struct stk_port *port);
+void seal_watch_tell(struct seal_association *a, const struct seal_path *path,
+                     enum stk_seal_path_event event);
+/* Does at the end of the turn what was asked for: switches, and drops. */
+void seal_offer_settle(struct seal_association *a);
+/* Down by the transport that each run names; as stk_dgram_send_below(). */
+int seal_transport_send(struct seal_port *port, struct stk_run *runs, int count);
+void seal_transport_free(struct seal_port *port, unsigned index);
+
+/* --- seal_layer.c --- */
+
+int seal_associate(struct seal_port *port, const uint8_t key[STK_KEY_BYTES], uint8_t way,
+                   const struct stk_addr *peer, const struct stk_addr *local, uint64_t *id);
+void seal_take_run(struct seal_port *port, const struct stk_run *run);
+void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code);
 
 /* --- seal_handshake.c: what both sides of a handshake use ----------------------------------- */
 
 /* Writes the prologue that goes with an initiation's header; returns its length. */
 size_t seal_prologue(uint8_t out[64], const uint8_t header[SEAL_HANDSHAKE_HEADER]);
-/* One packet down, whatever layers below do to it; whether it is taken matters to nobody. */
-void seal_send_copy(struct seal_port *port, const struct stk_addr *peer,
-                    const struct stk_addr *local, const uint8_t *packet, size_t len);
+/* One packet back to where a run came from; whether it is taken matters to nobody. */
+void seal_send_back(struct seal_port *port, const struct stk_run *to, const uint8_t *packet,
+                    size_t len);
 /* The same over a path, within what may be sent there. */
-void seal_send_packet(struct seal_association *a, struct seal_path *path, uint8_t *packet,
+void seal_send_packet(struct seal_association *a, struct seal_path *path, const uint8_t *packet,
                       size_t len);
 /* The datagram that came in a handshake; `from` says from where. */
 void seal_hand_up(struct seal_association *a, const struct stk_run *from, const uint8_t *datagram,

@@ -131,6 +131,7 @@ void seal_association_free(struct seal_association *a)
     stk_task_stop(&a->task);
     seal_attempt_free(a);
     seal_answer_free(a);
+    seal_path_free_all(a);
     for (int i = 0; i < SEAL_SESSIONS; i++)
         seal_session_drop(a, a->sessions[i]);
     if (a->held)
@@ -179,13 +180,13 @@ struct seal_association *seal_association_by_tag(struct seal_port *port,
 
 struct seal_association *seal_association_by_peer(struct seal_port *port,
                                                   const uint8_t remote_static[SEAL_NOISE_KEY],
-                                                  const struct stk_addr *peer)
+                                                  uint8_t way, const struct stk_addr *peer)
 {
     for (uint32_t i = 0; i < port->slot_count; i++) {
         struct seal_association *a = port->slots[i];
         if (a && !a->freed && a->state != SEAL_DEAD && a->state != SEAL_CLOSING &&
             !memcmp(a->remote_static, remote_static, SEAL_NOISE_KEY) &&
-            stk_addr_equal(&seal_path_active(a)->peer, peer))
+            seal_path_active(a)->way == way && stk_addr_equal(&seal_path_active(a)->peer, peer))
             return a;
     }
     return NULL;

@@ -55,6 +55,7 @@ struct stk_run {
     uint8_t ecn;          /* enum stk_ecn; on input that of the whole run */
     uint8_t probe;        /* a path probe: set Don't Fragment, and losing it for size is no error */
     uint8_t early;        /* on input: the association is not READY, so this may be a recording */
+    uint8_t way;          /* below a layer with several transports: which; 0: the port's own */
     uint64_t association; /* 0: none; else the sealed association that carried or shall carry it */
     const struct stk_addr *peer;  /* where to, or from; may be NULL when an association is set */
     const struct stk_addr *local; /* which local address; NULL: the kernel's choice */
@@ -95,9 +96,10 @@ static inline void stk_run_flatten(struct stk_run *run)
 }
 
 enum stk_association_event {
-    STK_ASSOCIATION_READY,  /* authenticated: anything may be sent */
-    STK_ASSOCIATION_FAILED, /* it will never be ready, or is gone; the error says why */
-    STK_ASSOCIATION_MOVED,  /* the peer's address changed and was validated: a new path */
+    STK_ASSOCIATION_READY,   /* authenticated: anything may be sent */
+    STK_ASSOCIATION_FAILED,  /* it will never be ready, or is gone; the error says why */
+    STK_ASSOCIATION_MOVED,   /* another path is in use, a validated one: nothing is known of it */
+    STK_ASSOCIATION_REBOUND, /* the peer's port changed (a NAT forgot it): the path is the same */
 };
 
 /* Who sits on top of a port, and what it is told. Input is called inside the loop's turn, never
@@ -138,6 +140,8 @@ struct stk_dgram_type {
     /* The user above needs it no more / again; unused associations end by themselves. */
     void (*release)(struct stk_dgram_layer *layer, uint64_t association);
     void (*retain)(struct stk_dgram_layer *layer, uint64_t association);
+    /* What was sent is not answered: is there another path? */
+    void (*doubt)(struct stk_dgram_layer *layer, uint64_t association);
     void (*on_timer)(struct stk_dgram_layer *layer);
     /* As in stk_layer: 0, or -ENOENT to let the layer below answer. `association` may be 0. */
     int (*query)(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
@@ -198,6 +202,7 @@ bool stk_port_is_sealed(const struct stk_port *port);
 int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint64_t *association);
 void stk_port_retain(struct stk_port *port, uint64_t association);
 void stk_port_release(struct stk_port *port, uint64_t association);
+void stk_port_doubt(struct stk_port *port, uint64_t association);
 int stk_port_query(struct stk_port *port, int key, uint64_t association, void *out, size_t len);
 int stk_port_local(const struct stk_port *port, struct stk_addr *local);
 
