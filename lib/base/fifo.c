@@ -13,8 +13,8 @@ static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 void stk_fifo_init(struct stk_fifo *fifo, size_t limit)
 {
-    assert(limit <= SIZE_MAX / 4);
-    *fifo = (struct stk_fifo){.limit = limit};
+    assert(limit <= STK_FIFO_LIMIT_MAX);
+    *fifo = (struct stk_fifo){.limit = (uint32_t)limit};
 }
 
 void stk_fifo_free(struct stk_fifo *fifo)
@@ -29,7 +29,7 @@ void stk_fifo_free(struct stk_fifo *fifo)
  */
 static size_t largest_capacity(const struct stk_fifo *fifo)
 {
-    return fifo->limit + fifo->limit / 4;
+    return (size_t)fifo->limit + fifo->limit / 4;
 }
 
 static size_t tail_room(const struct stk_fifo *fifo)
@@ -47,7 +47,7 @@ static void compact(struct stk_fifo *fifo)
 static bool grow(struct stk_fifo *fifo, size_t want)
 {
     const size_t need = fifo->len + want;
-    size_t capacity = fifo->capacity ? 2 * fifo->capacity : FIRST_CAPACITY;
+    size_t capacity = fifo->capacity ? 2 * (size_t)fifo->capacity : FIRST_CAPACITY;
     uint8_t *block;
 
     while (capacity < need)
@@ -63,7 +63,7 @@ static bool grow(struct stk_fifo *fifo, size_t want)
     stk_free(fifo->block);
     fifo->block = block;
     fifo->start = 0;
-    fifo->capacity = capacity;
+    fifo->capacity = (uint32_t)capacity;
     return true;
 }
 
@@ -105,7 +105,7 @@ static void append(struct stk_fifo *fifo, const struct iovec *iov, size_t bytes)
 
         if (part)
             memcpy(fifo->block + fifo->start + fifo->len, iov->iov_base, part);
-        fifo->len += part;
+        fifo->len += (uint32_t)part;
         bytes -= part;
     }
 }
@@ -142,15 +142,15 @@ static void release_if_empty(struct stk_fifo *fifo)
 void stk_fifo_commit(struct stk_fifo *fifo, size_t len)
 {
     assert(len <= tail_room(fifo) && len <= stk_fifo_room(fifo));
-    fifo->len += len;
+    fifo->len += (uint32_t)len;
     release_if_empty(fifo);
 }
 
 void stk_fifo_consume(struct stk_fifo *fifo, size_t len)
 {
     assert(len <= fifo->len);
-    fifo->start += len;
-    fifo->len -= len;
+    fifo->start += (uint32_t)len;
+    fifo->len -= (uint32_t)len;
     release_if_empty(fifo);
 }
 

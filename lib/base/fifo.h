@@ -9,12 +9,15 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+enum { STK_FIFO_LIMIT_MAX = 1 << 30 };
+
 struct stk_fifo {
     uint8_t *block;
-    size_t start, len, capacity;
-    size_t limit; /* bytes that may be queued */
+    uint32_t start, len, capacity;
+    uint32_t limit; /* bytes that may be queued */
 };
 
+/* `limit`: STK_FIFO_LIMIT_MAX at most. */
 void stk_fifo_init(struct stk_fifo *fifo, size_t limit);
 void stk_fifo_free(struct stk_fifo *fifo);
 

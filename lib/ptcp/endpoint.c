@@ -52,9 +52,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
 
     if (!endpoint)
         return -ENOMEM;
-    endpoint->replies = stk_alloc(PTCP_REPLIES_MAX * sizeof(*endpoint->replies));
-    if (!endpoint->replies || ptcp_table_init(&endpoint->table) < 0) {
-        stk_free(endpoint->replies);
+    if (ptcp_table_init(&endpoint->table) < 0) {
         stk_free(endpoint);
         return -ENOMEM;
     }
@@ -174,7 +172,9 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply)
 {
-    if (endpoint->reply_count == PTCP_REPLIES_MAX)
+    if (!endpoint->replies)
+        endpoint->replies = stk_alloc(PTCP_REPLIES_MAX * sizeof(*endpoint->replies));
+    if (!endpoint->replies || endpoint->reply_count == PTCP_REPLIES_MAX)
         return; /* the peer asks again */
     endpoint->replies[(endpoint->reply_first + endpoint->reply_count++) % PTCP_REPLIES_MAX] =
         *reply;

@@ -61,7 +61,7 @@ struct ptcp_endpoint {
     struct ptcp_pool pool;
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
-    struct ptcp_reply *replies; /* a ring */
+    struct ptcp_reply *replies; /* a ring; NULL before the first one */
     uint32_t reply_first, reply_count;
     struct ptcp_reply sending; /* the reply whose addresses a run points to */
     uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];

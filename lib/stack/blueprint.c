@@ -2,10 +2,14 @@
 
 #include <assert.h>
 
+static size_t rounded(size_t size) { return (size + 15) & ~(size_t)15; }
+
+size_t blueprint_timer_offset(const struct stk_stream_type *type) { return rounded(type->size); }
+
 size_t blueprint_layer_size(const struct stk_stream_type *type)
 {
     assert(type->size >= sizeof(struct stk_layer));
-    return (type->size + 15) & ~(size_t)15;
+    return rounded(type->size) + (type->on_timer != NULL ? rounded(sizeof(struct layer_timer)) : 0);
 }
 
 static int find_bottom(const struct stk_recipe *recipe)
@@ -42,7 +46,7 @@ int blueprint_new(struct stk_recipe *recipe, bool listening, struct blueprint **
         return stk_error_set(error, STK_ESTACK, "recipe", "%s can't listen",
                              recipe->segments[first].type->name);
 
-    struct blueprint *b = stk_alloc_zero(sizeof *b);
+    struct blueprint *b = stk_alloc_zero(sizeof *b + (size_t)recipe->count * sizeof *b->shared);
     if (b == NULL)
         return stk_error_set(error, -ENOMEM, "recipe", "out of memory");
     b->recipe = stk_recipe_ref(recipe);

@@ -48,7 +48,7 @@ static void owe(struct chaos *c, unsigned events)
     const uint64_t delay_us = c->delay_us > 0 ? stk_prng_below(&c->prng, c->delay_us + 1) : 0;
 
     c->owed |= events;
-    if (!stk_timer_armed(&c->layer.timer))
+    if (!stk_timer_armed(c->layer.timer))
         stk_layer_set_timer(&c->layer, stk_loop_now_us(stk_layer_loop(&c->layer)) + delay_us);
 }
 

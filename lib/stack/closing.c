@@ -8,15 +8,15 @@ static bool makes_progress(struct stk_conn *conn)
 
     stk_conn_query(conn, STK_QUERY_UNSENT, &unsent, sizeof unsent);
     unsent += stk_fifo_len(&conn->unwritten);
-    const bool moved = unsent < conn->unsent_at_deadline;
-    conn->unsent_at_deadline = unsent;
+    const bool moved = unsent < conn->deadline->unsent;
+    conn->deadline->unsent = unsent;
     return moved;
 }
 
 void conn_closing_deadline(struct stk_conn *conn)
 {
     if (!conn->delivered && makes_progress(conn)) {
-        stk_timer_in(&conn->deadline, conn->close_timeout_us);
+        deadline_in(conn, conn->close_timeout_us);
         return;
     }
     /* All is delivered and only the peer's end is missing: leave without a reset. */
@@ -54,8 +54,8 @@ static void wait_for_bottom(struct stk_conn *conn)
     conn->draining = true;
     if (conn->state == CONN_OPEN)
         conn_move(conn, CONN_CLOSING);
-    stk_timer_in(&conn->deadline,
-                 conn->close_timeout_us < DRAIN_US ? conn->close_timeout_us : DRAIN_US);
+    if (!deadline_in(conn, conn->close_timeout_us < DRAIN_US ? conn->close_timeout_us : DRAIN_US))
+        conn_end(conn); /* without memory to wait: all is delivered */
 }
 
 /* Both directions are done: nothing is left to say. */
@@ -80,8 +80,11 @@ void stk_conn_close(struct stk_conn *conn)
         return;
     conn_move(conn, CONN_CLOSING);
     conn->paused = false;
+    if (!deadline_in(conn, conn->close_timeout_us)) {
+        stk_conn_fail(conn, -ENOMEM, "conn", "out of memory for the time that closing may take");
+        return;
+    }
     makes_progress(conn);
-    stk_timer_in(&conn->deadline, conn->close_timeout_us);
     stk_conn_finish(conn);
     conn_check_finished(conn);
     conn_schedule(conn);
@@ -91,5 +94,5 @@ void stk_conn_set_close_timeout(struct stk_conn *conn, uint64_t timeout_us)
 {
     conn->close_timeout_us = timeout_us;
     if (conn->state == CONN_CLOSING)
-        stk_timer_in(&conn->deadline, timeout_us);
+        deadline_in(conn, timeout_us);
 }

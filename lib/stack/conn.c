@@ -17,7 +17,7 @@ static const unsigned allowed_next[CONN_STATES] = {
 void conn_move(struct stk_conn *conn, enum conn_state next)
 {
     assert(allowed_next[conn->state] & 1u << next);
-    conn->state = next;
+    conn->state = (uint8_t)next;
 }
 
 /* --- All connections of a loop -----------------------------------------------------------------
@@ -59,12 +59,22 @@ static struct stk_node *registry_of(struct stk_loop *loop)
 
 /* --- Birth ------------------------------------------------------------------------------------ */
 
-static void layer_timer(struct stk_timer *timer)
+static void layer_timer_fired(struct stk_timer *timer)
 {
-    struct stk_layer *layer = STK_CONTAINER(timer, struct stk_layer, timer);
+    struct stk_layer *layer = STK_CONTAINER(timer, struct layer_timer, timer)->layer;
 
-    if (conn_is_live(layer->conn) && layer->type->on_timer != NULL)
+    if (conn_is_live(layer->conn))
         layer->type->on_timer(layer);
+}
+
+static void add_timer(struct stk_layer *layer, struct stk_loop *loop)
+{
+    struct layer_timer *behind =
+        (struct layer_timer *)((uint8_t *)layer + blueprint_timer_offset(layer->type));
+
+    behind->layer = layer;
+    stk_timer_init(&behind->timer, loop, layer_timer_fired);
+    layer->timer = &behind->timer;
 }
 
 int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
@@ -75,7 +85,8 @@ int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
     layer->conn = conn;
     layer->shared = shared;
     layer->below = conn->top;
-    stk_timer_init(&layer->timer, conn->loop, layer_timer);
+    if (layer->type->on_timer != NULL)
+        add_timer(layer, conn->loop);
     if (conn->top != NULL)
         conn->top->above = layer;
     else
@@ -100,31 +111,11 @@ static int add_layers(struct stk_conn *conn)
     return 0;
 }
 
-static void deadline_passed(struct stk_timer *timer)
-{
-    struct stk_conn *conn = STK_CONTAINER(timer, struct stk_conn, deadline);
-
-    if (conn->state == CONN_CLOSING) {
-        conn_closing_deadline(conn);
-    } else if (conn->state == CONN_OPENING) {
-        const struct stk_layer *layer = conn->bottom;
-        char text[128];
-
-        while (layer->ready && layer->above != NULL)
-            layer = layer->above;
-        snprintf(text, sizeof text,
-                 "no answer within %.3g s: check that the peer is up and reachable",
-                 (double)conn->open_timeout_us / 1e6);
-        conn_set_error(conn, -ETIMEDOUT, layer->segment->type->name, text);
-        conn_break(conn);
-    }
-}
-
 /* What a connection that never began to live died of. */
 static void tell_error(const struct stk_conn *conn, int status, struct stk_error *error)
 {
-    if (conn->error.code != 0 && error != NULL)
-        *error = conn->error;
+    if (conn->error != NULL && error != NULL)
+        *error = *conn->error;
     else
         stk_error_set(error, status, "conn", "%s", stk_strerror(status));
 }
@@ -150,11 +141,10 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
     conn->write_low = STK_WRITE_LOW_DEFAULT;
     stk_list_init(&conn->listener_node);
     stk_task_init(&conn->task, loop, conn_turn);
-    stk_timer_init(&conn->deadline, loop, deadline_passed);
     stk_fifo_init(&conn->unused, STK_UNUSED_MAX);
     stk_fifo_init(&conn->unwritten, STK_WRITE_HIGH_DEFAULT);
 
-    const int status = add_layers(conn);
+    const int status = deadline_in(conn, conn->open_timeout_us) ? add_layers(conn) : -ENOMEM;
     if (status < 0) {
         tell_error(conn, status, error);
         conn_free(conn);
@@ -164,20 +154,25 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
     return 0;
 }
 
-void conn_start(struct stk_conn *conn)
-{
-    stk_timer_in(&conn->deadline, conn->open_timeout_us);
-    conn_schedule(conn);
-}
+void conn_start(struct stk_conn *conn) { conn_schedule(conn); }
 
 /* --- States --------------------------------------------------------------------------------------
  */
 
+static const struct stk_error no_memory_for_an_error = {
+    .code = -ENOMEM, .layer = "conn", .text = "out of memory"};
+
 void conn_set_error(struct stk_conn *conn, int code, const char *layer, const char *text)
 {
+    struct stk_error *error;
+
     assert(code < 0);
-    if (conn->error.code == 0 && conn_is_live(conn))
-        stk_error_set(&conn->error, code, layer, "%s", text);
+    if (conn->error != NULL || !conn_is_live(conn))
+        return;
+    error = stk_alloc(sizeof *error);
+    if (error != NULL)
+        stk_error_set(error, code, layer, "%s", text);
+    conn->error = error != NULL ? error : &no_memory_for_an_error;
 }
 
 void conn_became_ready(struct stk_conn *conn)
@@ -189,7 +184,7 @@ void conn_became_ready(struct stk_conn *conn)
     }
     assert(conn->state == CONN_OPENING);
     conn_move(conn, CONN_OPEN);
-    stk_timer_stop(&conn->deadline);
+    deadline_stop(conn);
     conn->readable = true;
     if (conn->protocol->opened != NULL)
         conn->protocol->opened(conn);
@@ -202,7 +197,7 @@ void conn_end(struct stk_conn *conn)
     if (!conn_is_live(conn))
         return;
     conn_move(conn, CONN_ENDING);
-    stk_timer_stop(&conn->deadline);
+    deadline_stop(conn);
     conn_schedule(conn);
 }
 
@@ -218,19 +213,24 @@ void conn_free(struct stk_conn *conn)
 {
     for (struct stk_layer *layer = conn->top, *below; layer != NULL; layer = below) {
         below = layer->below;
-        stk_timer_stop(&layer->timer);
+        if (layer->timer != NULL)
+            stk_timer_stop(layer->timer);
         if (layer->type->destroy != NULL)
             layer->type->destroy(layer);
         if (layer->own_block)
             stk_free(layer);
     }
-    stk_timer_stop(&conn->deadline);
+    deadline_stop(conn);
     stk_task_stop(&conn->task);
     stk_list_remove(&conn->listener_node);
     stk_list_remove(&conn->loop_node);
     stk_fifo_free(&conn->unused);
     stk_fifo_free(&conn->unwritten);
-    stk_recipe_unref(conn->insertion.fragment);
+    if (conn->insertion != NULL)
+        stk_recipe_unref(conn->insertion->fragment);
+    stk_free(conn->insertion);
+    if (conn->error != &no_memory_for_an_error)
+        stk_free((void *)(uintptr_t)conn->error);
     while (conn->inserted != NULL) {
         struct blueprint *next = conn->inserted->next;
 
@@ -342,7 +342,7 @@ void stk_conn_set_connect_timeout(struct stk_conn *conn, uint64_t timeout_us)
 {
     conn->open_timeout_us = timeout_us;
     if (conn->state == CONN_OPENING)
-        stk_timer_in(&conn->deadline, timeout_us);
+        deadline_in(conn, timeout_us);
 }
 
 int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len)
@@ -350,10 +350,7 @@ int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len)
     return layer_query(conn->top, key, out, len);
 }
 
-const struct stk_error *stk_conn_error(const struct stk_conn *conn)
-{
-    return conn->error.code != 0 ? &conn->error : NULL;
-}
+const struct stk_error *stk_conn_error(const struct stk_conn *conn) { return conn->error; }
 
 /* Where the layers above the transport begin in a recipe "/ip4/ADDRESS/tcp/PORT…". */
 static const char *behind_transport(const struct stk_recipe *recipe)

@@ -2,7 +2,8 @@
  * A connection: the layers of one running stack, and the protocol on top. Private to the room.
  *
  * conn.c       birth, states, death
- * closing.c    its end in order, and the deadlines of that
+ * deadline.c   the time that opening and closing may take
+ * closing.c    its end in order
  * dispatch.c   event bits from the bottom to the top, once a turn
  * reading.c    from the top layer to the protocol
  * writing.c    from the protocol to the top layer
@@ -30,6 +31,14 @@ struct insertion {
     unsigned flags;
 };
 
+/* While a connection opens or closes. */
+struct deadline {
+    struct stk_timer timer;
+    struct stk_conn *conn;
+    uint64_t unsent; /* bytes, when it was set: to see whether a close makes progress */
+};
+
+/* What is seldom needed stands behind pointers: there may be very many idle connections. */
 struct stk_conn {
     struct stk_loop *loop;
     struct stk_node loop_node; /* all connections of the loop */
@@ -41,32 +50,26 @@ struct stk_conn {
     void *user;
     struct stk_layer *bottom, *top;
     struct stk_task task;
-    struct stk_timer deadline; /* of opening, then of closing */
-
-    enum conn_state state;
-    unsigned raised; /* what the top layer raised before the protocol could be told */
-    struct stk_error error;
+    struct deadline *deadline;     /* NULL: none */
+    struct insertion *insertion;   /* waiting for received() to return, or NULL */
+    const struct stk_error *error; /* NULL: none; else of its own, or static */
     uint64_t open_timeout_us, close_timeout_us;
-
     struct stk_fifo unused; /* bytes that received() left */
-    bool readable;          /* recv has not said AGAIN, nor the end */
+    struct stk_fifo unwritten;
+    uint32_t write_low;
+
+    uint8_t state; /* enum conn_state */
+    bool readable; /* recv has not said AGAIN, nor the end */
     bool paused;
     bool peer_finished; /* recv gave 0 */
     bool failing;       /* an error came up: what came before it is read, then this ends */
     bool finished_told;
     bool in_received;
     bool again;
-
-    struct stk_fifo unwritten;
-    size_t write_low;
     bool write_blocked; /* the top layer owes TX */
     bool writable_owed; /* the protocol was told AGAIN */
     bool finish_wanted, finish_sent, delivered, delivered_told;
-
     bool draining; /* all is said; the peer's lower layers are still ending */
-
-    uint64_t unsent_at_deadline; /* to see whether a close makes progress */
-    struct insertion insertion;  /* waiting for received() to return; fragment NULL: none */
     bool listening;
     bool started;
 };
@@ -85,11 +88,21 @@ void conn_free(struct stk_conn *conn); /* layers top first */
 int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
                    const struct stk_segment *segment, void *shared);
 void conn_set_error(struct stk_conn *conn, int code, const char *layer, const char *text);
+static inline int conn_error_code(const struct stk_conn *conn)
+{
+    return conn->error != NULL ? conn->error->code : 0;
+}
 static inline bool conn_is_live(const struct stk_conn *conn) { return conn->state < CONN_ENDING; }
 void conn_became_ready(struct stk_conn *conn);
 
+/* --- deadline.c */
+/* Sets it anew. False without memory; never where there is one already. */
+bool deadline_in(struct stk_conn *conn, uint64_t delay_us);
+void deadline_stop(struct stk_conn *conn);
+
 /* --- closing.c */
 void conn_check_finished(struct stk_conn *conn);
+/* The time of a close is over. */
 void conn_closing_deadline(struct stk_conn *conn);
 
 /* --- dispatch.c */

@@ -90,14 +90,15 @@ const struct stk_recipe *stk_layer_recipe(const struct stk_layer *layer)
     return layer->conn->blueprint->recipe;
 }
 
-int stk_layer_error(const struct stk_layer *layer) { return layer->conn->error.code; }
+int stk_layer_error(const struct stk_layer *layer) { return conn_error_code(layer->conn); }
 
 void stk_layer_set_timer(struct stk_layer *layer, uint64_t due_us)
 {
-    if (due_us == 0)
-        stk_timer_stop(&layer->timer);
-    else
-        stk_timer_at(&layer->timer, due_us);
+    assert(layer->timer != NULL || due_us == 0);
+    if (due_us != 0)
+        stk_timer_at(layer->timer, due_us);
+    else if (layer->timer != NULL)
+        stk_timer_stop(layer->timer);
 }
 
 void stk_layer_raise(struct stk_layer *layer, unsigned events)

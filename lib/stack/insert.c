@@ -127,7 +127,7 @@ static int add_fragment(struct stk_conn *conn, struct stk_recipe *fragment, stru
     for (int i = 0; i < fragment->count; i++)
         if ((status = add_own_block(conn, &fragment->segments[i], b->shared[i])) < 0)
             return stk_error_set(error, status, fragment->segments[i].type->name, "%s",
-                                 conn->error.code != 0 ? conn->error.text : stk_strerror(status));
+                                 conn->error != NULL ? conn->error->text : stk_strerror(status));
     return 0;
 }
 
@@ -140,7 +140,9 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
     if (unread > 0 && !(insertion->flags & STK_INSERT_UNREAD))
         return stk_error_set(error, -EPROTO, insertion->fragment->segments[0].type->name,
                              "%zu bytes came before the new layer: they can't be trusted", unread);
-    const int status = add_fragment(conn, insertion->fragment, error);
+    const int status = deadline_in(conn, conn->open_timeout_us)
+                           ? add_fragment(conn, insertion->fragment, error)
+                           : stk_error_set(error, -ENOMEM, "insert", "out of memory");
     if (status < 0) {
         stk_conn_fail(conn, status, error->layer, "%s", error->text);
         return status;
@@ -149,7 +151,6 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
     conn->user = insertion->user;
     conn->write_blocked = false;
     conn_move(conn, CONN_OPENING);
-    stk_timer_in(&conn->deadline, conn->open_timeout_us);
     /* Events of the old top layer go to the splice from now on; what it had told already is told
      * again. */
     stk_layer_raise(old_top, STK_READY | STK_TX | (conn->readable ? STK_RX : 0));
@@ -158,13 +159,26 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
 
 void conn_insert_pending(struct stk_conn *conn)
 {
-    struct insertion insertion = conn->insertion;
+    struct insertion *insertion = conn->insertion;
     struct stk_error error = {0};
 
-    conn->insertion.fragment = NULL;
-    if (conn->state == CONN_OPEN && insert_now(conn, &insertion, &error) < 0)
+    conn->insertion = NULL;
+    if (conn->state == CONN_OPEN && insert_now(conn, insertion, &error) < 0)
         stk_conn_fail(conn, error.code, error.layer, "%s", error.text);
-    stk_recipe_unref(insertion.fragment);
+    stk_recipe_unref(insertion->fragment);
+    stk_free(insertion);
+}
+
+static int keep_for_later(struct stk_conn *conn, const struct insertion *insertion,
+                          struct stk_error *error)
+{
+    conn->insertion = stk_alloc(sizeof *conn->insertion);
+    if (conn->insertion == NULL) {
+        stk_recipe_unref(insertion->fragment);
+        return stk_error_set(error, -ENOMEM, "insert", "out of memory");
+    }
+    *conn->insertion = *insertion;
+    return 0;
 }
 
 int stk_conn_insert(struct stk_conn *conn, const char *fragment, unsigned flags,
@@ -176,16 +190,14 @@ int stk_conn_insert(struct stk_conn *conn, const char *fragment, unsigned flags,
     if (error == NULL)
         error = &ignored;
     if (conn->state != CONN_OPEN || conn->finish_wanted || conn->peer_finished ||
-        conn->insertion.fragment != NULL)
+        conn->insertion != NULL)
         return stk_error_set(error, -EPROTO, "insert",
                              "the connection is not open in both directions");
     int status = stk_recipe_parse_fragment(fragment, &insertion.fragment, error);
     if (status < 0)
         return status;
-    if (conn->in_received) {
-        conn->insertion = insertion;
-        return 0;
-    }
+    if (conn->in_received)
+        return keep_for_later(conn, &insertion, error);
     status = insert_now(conn, &insertion, error);
     stk_recipe_unref(insertion.fragment);
     return status;

@@ -134,10 +134,10 @@ struct stk_layer {
     struct stk_conn *conn;
     struct stk_layer *below, *above; /* NULL at the ends */
     void *shared;
-    unsigned raised; /* for the layer above, not yet delivered */
-    bool ready;      /* READY was raised */
-    bool own_block;  /* inserted later: not in the connection's block */
-    struct stk_timer timer;
+    unsigned raised;         /* for the layer above, not yet delivered */
+    bool ready;              /* READY was raised */
+    bool own_block;          /* inserted later: not in the connection's block */
+    struct stk_timer *timer; /* behind the layer's struct; NULL without on_timer() */
 };
 
 /* --- Upward --------------------------------------------------------------------------------- */

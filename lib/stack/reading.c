@@ -75,7 +75,7 @@ static bool offer(struct stk_conn *conn, const uint8_t *data, size_t len)
             stk_fifo_put(&conn->unused, data + used, len - used) != (long)(len - used))
             kept = out_of_memory(conn);
     }
-    if (kept && conn->insertion.fragment != NULL)
+    if (kept && conn->insertion != NULL)
         conn_insert_pending(conn);
     return kept && conn_is_live(conn);
 }

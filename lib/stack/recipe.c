@@ -71,6 +71,37 @@ static int make_text(struct stk_recipe *r, struct stk_error *error)
     return r->text != NULL ? 0 : stk_error_set(error, -ENOMEM, "recipe", "out of memory");
 }
 
+/* --- One block ----------------------------------------------------------------------------------
+ */
+
+static size_t count_of(const char *text, char c, size_t most)
+{
+    size_t count = 0;
+
+    for (; *text != '\0' && count < most; text++)
+        count += *text == c;
+    return count;
+}
+
+/* Each layer but the first of a fragment begins with a slash, each option with a comma. */
+static struct stk_recipe *make_recipe(const char *text)
+{
+    const size_t segments = count_of(text, '/', STK_RECIPE_SEGMENTS_MAX - 1) + 1;
+    const size_t options =
+        count_of(text, ',', (size_t)STK_RECIPE_SEGMENTS_MAX * STK_SEGMENT_OPTIONS_MAX);
+    const size_t strings = 2 * strlen(text) + 2; /* each word and its NUL are at most that */
+    struct stk_recipe *r = stk_alloc_zero(sizeof *r + segments * sizeof *r->segments +
+                                          options * sizeof *r->options + strings);
+
+    if (r == NULL)
+        return NULL;
+    r->references = 1;
+    r->segments = (struct stk_segment *)(r + 1);
+    r->options = (struct stk_option *)(r->segments + segments);
+    r->strings = (char *)(r->options + options);
+    return r;
+}
+
 /* --- The public face
  * ---------------------------------------------------------------------------------- */
 
@@ -86,14 +117,10 @@ static int parse_text(const char *text, enum stk_shape bottom, struct stk_recipe
     if (len >= STK_RECIPE_TEXT_MAX)
         return stk_error_set(error, STK_ESYNTAX, "recipe", "the address is longer than %d bytes",
                              STK_RECIPE_TEXT_MAX - 1);
-    struct stk_recipe *recipe = stk_alloc_zero(sizeof *recipe);
+    struct stk_recipe *recipe = make_recipe(text);
     if (recipe == NULL)
         return stk_error_set(error, -ENOMEM, "recipe", "out of memory");
-    recipe->references = 1;
-    recipe->strings = stk_alloc(2 * len + 2); /* each word and its NUL are at most that */
-    if (recipe->strings == NULL)
-        status = stk_error_set(error, -ENOMEM, "recipe", "out of memory");
-    else if ((status = recipe_read(text, bottom, recipe, error)) == 0)
+    if ((status = recipe_read(text, bottom, recipe, error)) == 0)
         status = make_text(recipe, error);
     if (status < 0) {
         stk_recipe_unref(recipe);
@@ -154,7 +181,6 @@ void stk_recipe_unref(struct stk_recipe *recipe)
 {
     if (recipe == NULL || --recipe->references > 0)
         return;
-    stk_free(recipe->strings);
     stk_free(recipe->text);
     stk_free(recipe);
 }

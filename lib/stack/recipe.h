@@ -84,15 +84,17 @@ struct stk_segment {
     const struct stk_layer_type *type;
     const char *value;              /* decoded; NULL if there is none */
     const struct stk_segment *host; /* the ip4, ip6 or dns segment before a transport, or NULL */
-    struct stk_option options[STK_SEGMENT_OPTIONS_MAX];
+    struct stk_option *options;
     int option_count;
     int index;
     size_t offset; /* of its name in the text */
 };
 
+/* Segments, options and strings lie behind it, in its block. */
 struct stk_recipe {
-    struct stk_segment segments[STK_RECIPE_SEGMENTS_MAX];
-    int count;
+    struct stk_segment *segments;
+    struct stk_option *options; /* of all segments, in the order of the text */
+    int count, option_count;
     unsigned references;
     char *strings; /* decoded values and options */
     char *text;    /* the canonical form */

@@ -188,7 +188,7 @@ static int unknown_option(struct parse *p, const struct stk_layer_type *type, co
 
 static int parse_option(struct parse *p, struct stk_segment *segment)
 {
-    struct stk_option *option = &segment->options[segment->option_count];
+    struct stk_option *option = &p->recipe->options[p->recipe->option_count];
     const size_t at = ++p->at; /* over the comma */
     const char *name;
     int status;
@@ -210,6 +210,7 @@ static int parse_option(struct parse *p, struct stk_segment *segment)
     if (option_parse(option->type, option->text, &option->number, &wrong) < 0)
         return fail(p, STK_ESYNTAX, at, wrong.text);
     segment->option_count++;
+    p->recipe->option_count++;
     return 0;
 }
 
@@ -281,6 +282,7 @@ static int parse_segment(struct parse *p)
     if (r->count == STK_RECIPE_SEGMENTS_MAX)
         return fail(p, STK_ESYNTAX, p->at, "too many layers");
     segment->index = r->count;
+    segment->options = &r->options[r->option_count];
     segment->offset = p->at;
     const size_t len = strcspn(p->text + p->at, "/,");
     if (len == 0)

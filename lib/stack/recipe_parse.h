@@ -5,8 +5,8 @@
 #include "recipe.h"
 
 /*
- * Fills the segments of a zeroed recipe from `text`; `recipe->strings` must have room for each of
- * its words and their NULs. STK_ESYNTAX or STK_ESTACK.
+ * Fills a zeroed recipe from `text`. It must have room for a segment for each slash and one more,
+ * an option for each comma, and each word with its NUL. STK_ESYNTAX or STK_ESTACK.
  */
 int recipe_read(const char *text, enum stk_shape bottom, struct stk_recipe *recipe,
                 struct stk_error *error);

@@ -86,6 +86,7 @@ long stk_conn_write(struct stk_conn *conn, const void *data, size_t len);
 long stk_conn_writev(struct stk_conn *conn, const struct iovec *iov, int count);
 size_t stk_conn_write_room(const struct stk_conn *conn);
 size_t stk_conn_write_pending(const struct stk_conn *conn); /* bytes in the write buffer */
+/* low < high <= 1 GiB, and what waits already must fit: else -EINVAL. */
 int stk_conn_set_marks(struct stk_conn *conn, size_t low, size_t high);
 
 /* Half-close: no more will be written; reading goes on. */

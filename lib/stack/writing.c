@@ -11,7 +11,7 @@ static long failed(struct stk_conn *conn, long status)
         conn_break(conn);
     conn->readable = true; /* what came before the error is still to be read */
     conn_schedule(conn);
-    return conn->error.code;
+    return conn_error_code(conn);
 }
 
 static long send_now(struct stk_conn *conn, const struct iovec *iov, int count, unsigned flags)
@@ -39,7 +39,7 @@ static long send_now(struct stk_conn *conn, const struct iovec *iov, int count, 
 static bool can_send(const struct stk_conn *conn)
 {
     return (conn->state == CONN_OPEN || (conn->state == CONN_CLOSING && conn->top->ready)) &&
-           !conn->write_blocked && conn->error.code == 0;
+           !conn->write_blocked && conn->error == NULL;
 }
 
 /* Sends what waits, then FIN if that was asked for. */
@@ -65,7 +65,7 @@ void conn_tell_writable(struct stk_conn *conn)
     const bool low = stk_fifo_len(&conn->unwritten) <= conn->write_low;
 
     if (!conn->writable_owed || conn->finish_wanted || !conn_is_live(conn) ||
-        conn->state == CONN_OPENING || (!low && conn->error.code == 0))
+        conn->state == CONN_OPENING || (!low && conn->error == NULL))
         return;
     conn->writable_owed = false;
     if (conn->protocol->writable != NULL)
@@ -74,8 +74,8 @@ void conn_tell_writable(struct stk_conn *conn)
 
 static int writing_status(const struct stk_conn *conn)
 {
-    if (conn->error.code != 0)
-        return conn->error.code;
+    if (conn->error != NULL)
+        return conn->error->code;
     if (conn->finish_wanted || conn->state >= CONN_CLOSING)
         return STK_ESHUTDOWN;
     return 0;
@@ -153,10 +153,11 @@ size_t stk_conn_write_pending(const struct stk_conn *conn)
 
 int stk_conn_set_marks(struct stk_conn *conn, size_t low, size_t high)
 {
-    if (high == 0 || low >= high || high < stk_fifo_len(&conn->unwritten))
+    if (high == 0 || low >= high || high > STK_FIFO_LIMIT_MAX ||
+        high < stk_fifo_len(&conn->unwritten))
         return -EINVAL;
-    conn->write_low = low;
-    conn->unwritten.limit = high;
+    conn->write_low = (uint32_t)low;
+    conn->unwritten.limit = (uint32_t)high;
     return 0;
 }
 
