@@ -77,7 +77,7 @@ static void undo_restores_the_window(void)
         cc.window_bytes = 500000;
         cc.type->on_loss(&cc, &(struct ptcp_loss_sample){.now_us = 5, .newest_lost_sent_us = 4});
         CU_ASSERT_TRUE(cc.window_bytes < 500000);
-        cc.type->on_undo(&cc);
+        cc.type->on_undo(&cc, 0);
         CU_ASSERT_EQUAL(cc.window_bytes, 500000);
         CU_ASSERT_EQUAL(cc.ssthresh_bytes, UINT64_MAX);
     }
@@ -99,9 +99,8 @@ static void an_unused_window_does_not_grow(void)
     const struct ptcp_rtt rtt = rtt_of(10000);
 
     ptcp_cc_init(&cc, &ptcp_cubic, 1000);
-    cc.type->on_ack(&cc,
-                    &(struct ptcp_ack_sample){
-                        .now_us = 100000, .acked_bytes = 3000, .app_limited = true, .rtt = &rtt});
+    cc.type->on_ack(&cc, &(struct ptcp_ack_sample){
+                             .now_us = 100000, .acked_bytes = 3000, .unused = true, .rtt = &rtt});
     CU_ASSERT_EQUAL(cc.window_bytes, 10000);
 }
 

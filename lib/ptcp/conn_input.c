@@ -142,6 +142,14 @@ static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
     conn->blocked_count = 0;
 }
 
+static void take_blocked(struct ptcp_conn *conn, uint64_t now_us)
+{
+    ptcp_flow_blocked(&conn->flow, ptcp_reasm_readable(&conn->in), now_us,
+                      conn->path->rtt.smoothed_us);
+    conn->flow.update = conn->in.fin_offset == UINT64_MAX;
+    ptcp_acks_hurry(&conn->acks, now_us);
+}
+
 static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_frame *frame,
                       const struct ptcp_ack *ack)
 {
@@ -155,8 +163,7 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
         take_max_data(conn, frame->value);
         return 0;
     case PTCP_FRAME_DATA_BLOCKED:
-        conn->flow.update = conn->in.fin_offset == UINT64_MAX;
-        ptcp_acks_hurry(&conn->acks, now_us);
+        take_blocked(conn, now_us);
         return 0;
     case PTCP_FRAME_ACK_FREQUENCY:
         ptcp_acks_frequency(&conn->acks, frame->value, frame->second, frame->third);

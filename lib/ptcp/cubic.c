@@ -129,7 +129,7 @@ static void on_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
     const uint64_t since_us = ack->now_us - cubic->last_ack_us;
 
     cubic->last_ack_us = ack->now_us;
-    if (ack->app_limited) {
+    if (ack->unused) {
         /* RFC 9438 section 5.8: time without using the window does not count. */
         if (cubic->epoch_us)
             cubic->epoch_us += since_us;
@@ -186,11 +186,17 @@ static void on_loss(struct ptcp_cc *cc, const struct ptcp_loss_sample *loss)
     }
 }
 
-static void on_undo(struct ptcp_cc *cc)
+static void on_ecn(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
+{
+    reduce(cc, ack->now_us, ack->newest_sent_us);
+}
+
+static void on_undo(struct ptcp_cc *cc, uint64_t delivered)
 {
     struct cubic *cubic = cubic_of(cc);
     const struct undo *undo = &cubic->undo;
 
+    (void)delivered;
     if (undo->window <= cc->window_bytes)
         return;
     cc->window_bytes = undo->window;
@@ -207,7 +213,7 @@ const struct ptcp_cc_type ptcp_cubic = {
     .init = init,
     .on_ack = on_ack,
     .on_loss = on_loss,
-    .on_ecn = reduce,
+    .on_ecn = on_ecn,
     .on_undo = on_undo,
     .pacing_rate = ptcp_cc_window_pacing,
 };

@@ -3,17 +3,20 @@
 #include <assert.h>
 
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint32_t as_u32(uint64_t a) { return a < UINT32_MAX ? (uint32_t)a : UINT32_MAX; }
 
 void ptcp_delivery_sent(struct ptcp_delivery *delivery, struct ptcp_sent *record)
 {
     if (delivery->in_flight == 0)
         delivery->first_sent_us = delivery->delivered_us = record->time_us;
     record->delivered = delivery->delivered;
-    record->delivered_us = delivery->delivered_us;
-    record->first_sent_us = delivery->first_sent_us;
-    if (delivery->app_limited_until > delivery->delivered)
+    record->lost = (uint32_t)delivery->lost;
+    record->since_acked_us = as_u32(record->time_us - delivery->delivered_us);
+    record->since_sent_us = as_u32(record->time_us - delivery->first_sent_us);
+    if (ptcp_delivery_is_app_limited(delivery))
         record->flags |= PTCP_SENT_APP_LIMITED;
     delivery->in_flight += record->size;
+    record->in_flight = as_u32(delivery->in_flight);
 }
 
 void ptcp_delivery_acked(struct ptcp_delivery *delivery, const struct ptcp_sent *record)
@@ -32,9 +35,8 @@ void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes)
 uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
                               const struct ptcp_sent *newest)
 {
-    const uint64_t send_us = newest->time_us - newest->first_sent_us;
-    const uint64_t ack_us = now_us - newest->delivered_us;
-    const uint64_t interval_us = max_u64(send_us, ack_us);
+    const uint64_t ack_us = now_us - newest->time_us + newest->since_acked_us;
+    const uint64_t interval_us = max_u64(newest->since_sent_us, ack_us);
     uint64_t rate;
 
     delivery->delivered_us = now_us;

@@ -27,6 +27,10 @@ void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes);
 /* After all packets of an ACK, `newest` the latest sent of them: bytes/s, or 0 for no sample. */
 uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
                               const struct ptcp_sent *newest);
+static inline bool ptcp_delivery_is_app_limited(const struct ptcp_delivery *delivery)
+{
+    return delivery->app_limited_until > delivery->delivered;
+}
 /* The users had no more to send while the window was open. */
 void ptcp_delivery_app_limited(struct ptcp_delivery *delivery);
 

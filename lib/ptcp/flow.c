@@ -7,15 +7,25 @@ void ptcp_flow_init(struct ptcp_flow *flow, uint64_t window, uint64_t window_max
                                .blocked_at = UINT64_MAX};
 }
 
+static void grow(struct ptcp_flow *flow)
+{
+    flow->window = flow->window < flow->window_max / 2 ? flow->window * 2 : flow->window_max;
+}
+
+void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t unread, uint64_t now_us, uint64_t rtt_us)
+{
+    if (unread > flow->window / 4 || now_us - flow->grown_us < rtt_us)
+        return;
+    flow->grown_us = now_us;
+    grow(flow);
+}
+
 void ptcp_flow_consumed(struct ptcp_flow *flow, uint64_t offset, uint64_t now_us, uint64_t rtt_us)
 {
     if (offset - flow->mark >= flow->window / 2) {
         /* Half a window read within two round trips: the window is what limits the peer. */
-        if (now_us - flow->mark_us < 2 * rtt_us && flow->window < flow->window_max) {
-            flow->window *= 2;
-            if (flow->window > flow->window_max)
-                flow->window = flow->window_max;
-        }
+        if (now_us - flow->mark_us < 2 * rtt_us)
+            grow(flow);
         flow->mark = offset;
         flow->mark_us = now_us;
     }

@@ -360,7 +360,7 @@ static int accept_one(struct stk_layer *layer, void *accepted)
 #define HOUR_US UINT64_C(3600000000)
 
 static const struct stk_option_type options[] = {
-    {"cc", STK_OPTION_TEXT, 0, 0, "congestion control: cubic or reno (cubic)"},
+    {"cc", STK_OPTION_TEXT, 0, 0, "congestion control: cubic, bbr or reno (cubic)"},
     {"connect-timeout", STK_OPTION_DURATION, 1000, HOUR_US, "for the handshake (15s)"},
     {"user-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
      "give up when nothing sent is acknowledged for so long (60s)"},

@@ -17,7 +17,7 @@ extern const struct stk_layer_type stk_layer_ptcp;
 
 /* Zero means the default everywhere, but where it is said to switch something off. */
 struct stk_ptcp_options {
-    const char *congestion;       /* "cubic" (default) or "reno" */
+    const char *congestion;       /* "cubic" (default), "bbr" or "reno" */
     uint64_t connect_timeout_us;  /* handshake; default 15 s */
     uint64_t user_timeout_us;     /* sent data without any acknowledgement; default 60 s */
     uint64_t idle_timeout_us;     /* nothing heard; 0: never */

@@ -36,11 +36,15 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
     record->time_us = now_us;
     record->state = eliciting ? PTCP_SENT_OUTSTANDING : PTCP_SENT_DONE;
     if (eliciting) {
+        if (path->cc.type->on_sent)
+            path->cc.type->on_sent(&path->cc, now_us, path->delivery.delivered,
+                                   path->delivery.in_flight,
+                                   ptcp_delivery_is_app_limited(&path->delivery));
+        if (path->cc.calm)
+            record->flags |= PTCP_SENT_CALM;
         ptcp_delivery_sent(&path->delivery, record);
         recovery->in_flight += record->size;
         recovery->last_eliciting_us = now_us;
-        if (path->cc.type->on_sent)
-            path->cc.type->on_sent(&path->cc, now_us, record->size, path->delivery.in_flight);
     }
     ptcp_sent_push(&recovery->ring, record);
 }
@@ -51,7 +55,7 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
 struct news {
     struct ptcp_sent newest; /* a copy: records go when they are done */
     uint64_t oldest_packet;
-    uint64_t bytes;
+    uint64_t bytes, calm_bytes;
     uint32_t count, spurious;
 };
 
@@ -77,6 +81,8 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
         news->spurious++;
         take_spurious(recovery, path, record);
     }
+    if (record->flags & PTCP_SENT_CALM)
+        news->calm_bytes += record->size;
     ptcp_delivery_acked(&path->delivery, record);
     if (news->count++ == 0)
         news->oldest_packet = record->packet;
@@ -130,7 +136,23 @@ static uint64_t patience_us(const struct ptcp_recovery *recovery, const struct p
     return max_u64(rtt_us + rtt_us * recovery->reorder_eighths / 8, PTCP_RTT_GRANULARITY_US);
 }
 
-static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
+static void tell_controller(struct ptcp_path *path, uint64_t now_us, const struct ptcp_sent *record)
+{
+    const struct ptcp_delivery *delivery = &path->delivery;
+
+    if (!path->cc.type->on_packet_lost)
+        return;
+    path->cc.type->on_packet_lost(
+        &path->cc, &(struct ptcp_lost_packet){.now_us = now_us,
+                                              .bytes = record->size,
+                                              .sent_in_flight = record->in_flight,
+                                              .lost_since = (uint32_t)delivery->lost - record->lost,
+                                              .delivered = delivery->delivered,
+                                              .app_limited = record->flags & PTCP_SENT_APP_LIMITED,
+                                              .calm = record->flags & PTCP_SENT_CALM});
+}
+
+static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                       struct ptcp_sent *record, struct losses *losses)
 {
     record->state = PTCP_SENT_LOST;
@@ -139,6 +161,7 @@ static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
         return; /* too large, not congested */
     recovery->lost_packets++;
     path->delivery.lost += record->size;
+    tell_controller(path, now_us, record);
     path->reduction.lost++;
     losses->count++;
     losses->bytes += record->size;
@@ -172,7 +195,7 @@ static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, 
             recovery->loss_us = record->time_us + wait_us;
             break; /* all that follow are younger */
         }
-        take_lost(recovery, path, record, losses);
+        take_lost(recovery, path, now_us, record, losses);
         extend_span(losses, record, after_us, below_packet);
         type->lost(owner, record);
     }
@@ -219,16 +242,16 @@ static void undo_if_all_was_wrong(struct ptcp_recovery *recovery, struct ptcp_pa
     if (path->reduction.spurious < path->reduction.lost)
         return;
     path->reduction = (struct ptcp_reduction){0};
-    path->cc.type->on_undo(&path->cc);
+    path->cc.type->on_undo(&path->cc, path->delivery.delivered);
 }
 
-static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
-                     const struct ptcp_ack *ack, const struct news *news)
+static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                     const struct ptcp_ack *ack, const struct ptcp_ack_sample *sample)
 {
     if (!ack->has_ecn || ack->ecn[2] <= recovery->ce_seen)
         return;
     recovery->ce_seen = ack->ecn[2];
-    path->cc.type->on_ecn(&path->cc, now_us, news->newest.time_us);
+    path->cc.type->on_ecn(&path->cc, sample);
 }
 
 static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *path,
@@ -243,15 +266,21 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
                                      .prior_delivered = news->newest.delivered,
                                      .total_lost = path->delivery.lost,
                                      .newest_sent_us = news->newest.time_us,
+                                     .sent_in_flight = news->newest.in_flight,
+                                     .lost_since =
+                                         (uint32_t)path->delivery.lost - news->newest.lost,
+                                     .calm_bytes = news->calm_bytes,
                                      .rtt = &path->rtt};
 
     sample_rtt(recovery, path, now_us, ack, news, &sample);
     sample.rate_bytes_per_s = ptcp_delivery_sample(&path->delivery, now_us, &news->newest);
-    sample.app_limited =
-        (news->newest.flags & PTCP_SENT_APP_LIMITED) && before * 2 < path->cc.window_bytes;
-    take_ecn(recovery, path, now_us, ack, news);
+    sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
+    sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
+    take_ecn(recovery, path, ack, &sample);
     if (news->bytes > 0)
         path->cc.type->on_ack(&path->cc, &sample);
+    if (path->cc.low_samples)
+        ptcp_delivery_app_limited(&path->delivery);
 }
 
 int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,

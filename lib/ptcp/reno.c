@@ -13,7 +13,7 @@ static void init(struct ptcp_cc *cc) { *reno_of(cc) = (struct reno){0}; }
 
 static void on_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
 {
-    if (ptcp_cc_in_recovery(cc, ack->newest_sent_us) || ack->app_limited)
+    if (ptcp_cc_in_recovery(cc, ack->newest_sent_us) || ack->unused)
         return;
     if (ptcp_cc_in_slow_start(cc))
         cc->window_bytes += ack->acked_bytes;
@@ -41,10 +41,16 @@ static void on_loss(struct ptcp_cc *cc, const struct ptcp_loss_sample *loss)
         cc->window_bytes = ptcp_cc_min_window(cc);
 }
 
-static void on_undo(struct ptcp_cc *cc)
+static void on_ecn(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
+{
+    reduce(cc, ack->now_us, ack->newest_sent_us);
+}
+
+static void on_undo(struct ptcp_cc *cc, uint64_t delivered)
 {
     const struct reno *reno = reno_of(cc);
 
+    (void)delivered;
     if (reno->undo_window > cc->window_bytes)
         cc->window_bytes = reno->undo_window;
     if (reno->undo_ssthresh > cc->ssthresh_bytes)
@@ -56,7 +62,7 @@ const struct ptcp_cc_type ptcp_reno = {
     .init = init,
     .on_ack = on_ack,
     .on_loss = on_loss,
-    .on_ecn = reduce,
+    .on_ecn = on_ecn,
     .on_undo = on_undo,
     .pacing_rate = ptcp_cc_window_pacing,
 };

@@ -37,6 +37,7 @@ enum ptcp_sent_flag {
     PTCP_SENT_APP_LIMITED = 256, /* the rate sample that it gives is a lower bound */
     PTCP_SENT_ELICITING = 512,
     PTCP_SENT_PING = 1024,
+    PTCP_SENT_CALM = 2048, /* sent while the controller kept the path from being full */
 };
 
 struct ptcp_sent {
@@ -44,12 +45,16 @@ struct ptcp_sent {
     uint64_t time_us;
     uint64_t offset; /* of the stream bytes */
     uint64_t ack_largest;
-    uint64_t delivered, delivered_us, first_sent_us; /* for the delivery rate */
-    uint32_t len;                                    /* stream bytes */
-    uint16_t size;                                   /* datagram bytes */
-    uint16_t flags;                                  /* enum ptcp_sent_flag */
-    uint32_t next, prev;                             /* unacknowledged neighbours, by low bits */
-    uint8_t state;                                   /* enum ptcp_sent_state */
+    uint64_t delivered;      /* bytes that the path had delivered by then */
+    uint32_t lost;           /* and lost, low bits */
+    uint32_t in_flight;      /* bytes under way, with this packet */
+    uint32_t since_acked_us; /* from the ACK before it, or the start, to its sending */
+    uint32_t since_sent_us;  /* from the sending of the packet acknowledged last */
+    uint32_t len;            /* stream bytes */
+    uint16_t size;           /* datagram bytes */
+    uint16_t flags;          /* enum ptcp_sent_flag */
+    uint32_t next, prev;     /* unacknowledged neighbours, by low bits */
+    uint8_t state;           /* enum ptcp_sent_state */
 };
 
 struct ptcp_sent_ring {
