@@ -447,7 +447,7 @@ static void note_secret(const uint8_t bytes[32]) { memcpy(secrets[secret_count++
 static void keys_are_zeroed_before_their_memory_goes(void)
 {
     stk_alloc_hook(looking, NULL);
-    begin(",aes=no", "");
+    begin(",cipher=chacha20-poly1305", "");
     secret_count = leaks = 0;
     note_secret(alice.seed);
     note_secret(bob.seed);

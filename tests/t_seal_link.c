@@ -310,7 +310,7 @@ static void both_sides_know_one_another(void)
                     0);
     CU_ASSERT_TRUE(stk_addr_equal(&addr, &a->addr));
     CU_ASSERT_EQUAL(stk_port_query(a->port, STK_QUERY_CIPHER, id, cipher, sizeof(cipher)), 0);
-    CU_ASSERT_STRING_EQUAL(cipher, seal_aead_choose(seal_aead_offer())->name);
+    CU_ASSERT_STRING_EQUAL(cipher, seal_aead_choose(SEAL_CIPHERS, SEAL_ANY_PROVIDER)->name);
     CU_ASSERT_EQUAL(stk_port_query(a->port, STK_QUERY_PATH, id, path, sizeof(path)), 0);
     CU_ASSERT_STRING_EQUAL(path, "direct 10.0.0.2:4000");
     end();
@@ -320,7 +320,7 @@ static void the_cipher_is_one_that_both_sides_offer(void)
 {
     char cipher[64] = "";
 
-    begin(",aes=no", "");
+    begin(",cipher=chacha20-poly1305", "");
     connect_and_say("hello");
     world_run(&world, SECOND);
     CU_ASSERT_EQUAL(stk_port_query(a->port, STK_QUERY_CIPHER, id, cipher, sizeof(cipher)), 0);
@@ -328,6 +328,64 @@ static void the_cipher_is_one_that_both_sides_offer(void)
     world_send_number(a, id, 5);
     world_run(&world, SECOND);
     CU_ASSERT_EQUAL(b->seen[5], 1);
+    end();
+}
+
+static void expect_cipher(const char *connect_options, const char *listen_options,
+                          const char *expected)
+{
+    char cipher[64] = "";
+
+    begin(connect_options, listen_options);
+    connect_and_say("hello");
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(stk_port_query(a->port, STK_QUERY_CIPHER, id, cipher, sizeof(cipher)), 0);
+    CU_ASSERT_STRING_EQUAL(cipher, expected);
+    world_send_number(a, id, 5);
+    world_send_number(b, b->retained, 6);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(b->seen[5], 1);
+    CU_ASSERT_EQUAL(a->seen[6], 1);
+    end();
+}
+
+static void libraries_understand_one_another(void)
+{
+    if (!(seal_aead_offer(SEAL_IPSEC_MB) & SEAL_AES_128_GCM)) {
+        stk_test_skip("built without ipsec-mb, or not for this machine");
+        return;
+    }
+    expect_cipher(",provider=openssl", ",provider=ipsec-mb", "aes-128-gcm");
+    expect_cipher(",provider=ipsec-mb", ",provider=openssl,cipher=aes-256-gcm", "aes-256-gcm");
+    expect_cipher(",cipher=aes-256-gcm", ",provider=openssl", "aes-256-gcm");
+}
+
+static void without_a_common_cipher_the_peer_says_so(void)
+{
+    if (!(seal_aead_offer(SEAL_ANY_PROVIDER) & SEAL_AES_128_GCM)) {
+        stk_test_skip("this machine has no AES instructions");
+        return;
+    }
+    begin(",cipher=chacha20-poly1305", ",cipher=aes-128-gcm");
+    connect_and_say("hello");
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->failed, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(a->error.text, "none of the ciphers"));
+    CU_ASSERT_EQUAL(stats_of(b).associations, 0);
+    end();
+}
+
+static void a_cipher_that_does_not_exist_is_an_error(void)
+{
+    struct stk_error error = {0};
+    struct world_node *node;
+
+    CU_ASSERT_TRUE_FATAL(world_init(&world, 7));
+    stk_seal_set_identity(world.loop, &alice);
+    CU_ASSERT_EQUAL(world_open(&world, ",cipher=rot13", true, &node, &error), STK_ESYNTAX);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "chacha20-poly1305"));
+    CU_ASSERT_EQUAL(world_open(&world, ",provider=me", true, &node, &error), STK_ESYNTAX);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "ipsec-mb"));
     end();
 }
 
@@ -561,6 +619,9 @@ int main(void)
         {"a key that is allowed gets in", a_key_that_is_allowed_gets_in},
         {"both sides know one another", both_sides_know_one_another},
         {"the cipher is one that both sides offer", the_cipher_is_one_that_both_sides_offer},
+        {"libraries understand one another", libraries_understand_one_another},
+        {"without a common cipher the peer says so", without_a_common_cipher_the_peer_says_so},
+        {"a cipher that does not exist is an error", a_cipher_that_does_not_exist_is_an_error},
         {"a second connection shares the association", a_second_connection_shares_the_association},
         {"two initiations at once become one association",
          two_initiations_at_once_become_one_association},

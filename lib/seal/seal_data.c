@@ -18,12 +18,13 @@ static void write_headers(const struct stk_run *run, enum seal_message type, uin
 }
 
 /* Seals in place, tails from elsewhere too, and turns the run of datagrams into one of packets. */
-static void seal_in_place(struct seal_session *s, struct stk_run *run, enum seal_message type)
+static void seal_in_place(struct seal_session *s, void *key, struct stk_run *run,
+                          enum seal_message type)
 {
     assert(run->count == 1 || run->stride >= (unsigned)run->size + SEAL_OVERHEAD);
 
     write_headers(run, type, s->remote_index, s->counter);
-    s->send.aead->seal_run(&s->send, run, SEAL_HEADER, s->counter);
+    s->send.aead->seal_run(key, run, SEAL_HEADER, s->counter);
     s->counter += run->count;
     run->gather = NULL;
     run->data -= SEAL_HEADER;
@@ -83,6 +84,7 @@ static void send_without_keys(struct seal_association *a, struct stk_run *run)
 struct batch {
     struct stk_run sealed[SEAL_SEND_RUNS];
     struct {
+        struct seal_association *association;
         struct seal_session *session;
         struct seal_path *path;
         uint64_t counter;
@@ -108,10 +110,13 @@ static void add_sealed(struct batch *b, struct seal_association *a, struct stk_r
     struct seal_session *s = seal_session_to_send(a, now_us);
     struct seal_path *path = run.peer ? seal_path_find(a, run.way, run.peer, run.local) : NULL;
 
+    void *key = seal_session_key(a, &s->send, now_us);
+
     if (!path)
         path = seal_path_active(a);
-    if (!seal_path_take(path, stk_run_bytes(&run) + (size_t)run.count * SEAL_OVERHEAD))
+    if (!key || !seal_path_take(path, stk_run_bytes(&run) + (size_t)run.count * SEAL_OVERHEAD))
         return;
+    b->of[b->count].association = a;
     b->of[b->count].session = s;
     b->of[b->count].path = path;
     b->of[b->count].counter = s->counter;
@@ -121,7 +126,7 @@ static void add_sealed(struct batch *b, struct seal_association *a, struct stk_r
     run.way = over.way;
     if (over.local)
         run.local = over.local;
-    seal_in_place(s, &run, SEAL_DATA);
+    seal_in_place(s, key, &run, SEAL_DATA);
     b->sealed[b->count++] = run;
     note_sent(a, s, now_us);
 }
@@ -152,16 +157,18 @@ static void send_run(struct batch *b, struct seal_port *port, const struct stk_r
  * What the layer below did not take comes back open, so that the caller can offer it again. The
  * counters stay used up. A run whose first datagram left in a response comes back whole.
  */
-static void unseal(struct batch *b, int from)
+static void unseal(struct batch *b, int from, uint64_t now_us)
 {
     uint64_t counters[STK_RUN_COUNT_MAX];
 
     for (int i = from; i < b->count; i++) {
         struct seal_session *s = b->of[i].session;
+        void *key = seal_session_key(b->of[i].association, &s->send, now_us);
         struct stk_run *run = &b->sealed[i];
         for (unsigned k = 0; k < run->count; k++)
             counters[k] = b->of[i].counter + k;
-        const uint64_t whole = s->send.aead->open_run(&s->send, run, SEAL_HEADER, counters);
+        assert(key); /* it has sealed the run, and the cache holds more keys than a batch has */
+        const uint64_t whole = s->send.aead->open_run(key, run, SEAL_HEADER, counters);
         assert(whole);
         (void)whole;
         seal_path_untake(b->of[i].path, stk_run_bytes(run));
@@ -179,7 +186,7 @@ int seal_data_send(struct seal_port *port, struct stk_run *runs, int count)
     const int sent = b.count ? seal_transport_send(port, b.sealed, b.count) : 0;
     if (sent >= b.count)
         return most;
-    unseal(&b, sent < 0 ? 0 : sent);
+    unseal(&b, sent < 0 ? 0 : sent, seal_now(port));
     return b.of[sent < 0 ? 0 : sent].index;
 }
 
@@ -193,7 +200,8 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     struct stk_run run = seal_path_run(a, path);
 
     assert(len <= SEAL_TOKEN);
-    if (!s || !seal_path_take(path, 1 + len + SEAL_OVERHEAD))
+    void *key = s ? seal_session_key(a, &s->send, now_us) : NULL;
+    if (!key || !seal_path_take(path, 1 + len + SEAL_OVERHEAD))
         return;
     run.data = room + MARGIN + SEAL_HEADER;
     run.size = run.last_size = (uint16_t)(1 + len);
@@ -201,7 +209,7 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     run.data[0] = (uint8_t)kind;
     if (len)
         memcpy(run.data + 1, body, len);
-    seal_in_place(s, &run, SEAL_CONTROL);
+    seal_in_place(s, key, &run, SEAL_CONTROL);
     run.stride = run.size;
     note_sent(a, s, now_us);
     seal_transport_send(a->port, &run, 1);
@@ -210,10 +218,12 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
 void seal_send_held(struct seal_association *a)
 {
     struct seal_held *held = a->held;
-    struct seal_session *s = seal_session_to_send(a, seal_now(a->port));
+    const uint64_t now_us = seal_now(a->port);
+    struct seal_session *s = seal_session_to_send(a, now_us);
     struct seal_path *path = seal_path_active(a);
+    void *key = held && s ? seal_session_key(a, &s->send, now_us) : NULL;
 
-    if (!held || !s || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD))
+    if (!key || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD))
         return;
     uint8_t room[64 + sizeof(held->data) + 64];
     struct stk_run run = seal_path_run(a, path);
@@ -226,9 +236,9 @@ void seal_send_held(struct seal_association *a)
     sodium_memzero(held, sizeof(*held));
     stk_free(held);
     a->held = NULL;
-    seal_in_place(s, &run, SEAL_DATA);
+    seal_in_place(s, key, &run, SEAL_DATA);
     run.stride = run.size;
-    note_sent(a, s, seal_now(a->port));
+    note_sent(a, s, now_us);
     seal_transport_send(a->port, &run, 1);
 }
 
@@ -376,8 +386,11 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
 {
     const int type = run->data[0];
     const uint64_t highest = s->replay.next;
-    uint64_t genuine = s->receive.aead->open_run(&s->receive, run, SEAL_HEADER, counters);
+    void *key = seal_session_key(a, &s->receive, seal_now(a->port));
 
+    if (!key)
+        return;
+    uint64_t genuine = s->receive.aead->open_run(key, run, SEAL_HEADER, counters);
     genuine = note_counters(s, counters, run->count, genuine, &a->port->stats);
     if (!genuine)
         return;

@@ -205,6 +205,10 @@ static void refused(struct seal_association *a, unsigned status)
     else if (status == SEAL_BUSY)
         stk_error_set(&error, STK_ELIMIT, "seal",
                       "the peer has as many associations as it takes: try again later");
+    else if (status == SEAL_NO_CIPHER)
+        stk_error_set(&error, -EPROTO, "seal",
+                      "the peer uses none of the ciphers that this side offers: is cipher= needed, "
+                      "here or there?");
     else
         stk_error_set(&error, -EPROTO, "seal", "the peer answered in a way not known here (%u)",
                       status);
@@ -214,7 +218,8 @@ static void refused(struct seal_association *a, unsigned status)
 static void take_session(struct seal_association *a, const struct stk_run *run,
                          const struct seal_second *second)
 {
-    const struct seal_aead *aead = seal_aead_choose(second->cipher & a->port->offer);
+    const struct seal_aead *aead =
+        seal_aead_choose(second->cipher & a->port->offer, a->port->provider);
     struct seal_session *session;
     const bool carried = a->attempt->carries;
 

@@ -109,6 +109,35 @@ static int read_allowed(struct seal_port *port, const char *text)
     }
 }
 
+/* Which ciphers are offered, and from where AES-GCM comes. */
+static int read_ciphers(struct seal_port *port, const struct stk_segment *segment)
+{
+    const char *provider = stk_segment_text(segment, "provider", "any");
+    const char *cipher = stk_segment_text(segment, "cipher", NULL);
+
+    if (!strcmp(provider, "openssl"))
+        port->provider = SEAL_OPENSSL;
+    else if (!strcmp(provider, "ipsec-mb"))
+        port->provider = SEAL_IPSEC_MB;
+    else if (strcmp(provider, "any") != 0)
+        return stk_dgram_fail(&port->layer, STK_ESYNTAX,
+                              "provider=%s: openssl, ipsec-mb and any are known", provider);
+    port->offer = seal_aead_offer(port->provider);
+    if (!cipher)
+        return 0;
+    const unsigned bit = seal_aead_bit(cipher);
+    if (!bit)
+        return stk_dgram_fail(&port->layer, STK_ESYNTAX,
+                              "cipher=%s: aes-128-gcm, aes-256-gcm and chacha20-poly1305 are known",
+                              cipher);
+    port->offer &= bit;
+    if (!port->offer)
+        return stk_dgram_fail(&port->layer, -ENOTSUP,
+                              "cipher=%s: this machine or this build has no %s for it", cipher,
+                              port->provider == SEAL_IPSEC_MB ? "ipsec-mb" : "instructions");
+    return 0;
+}
+
 static void read_numbers(struct seal_port *port, const struct stk_segment *segment)
 {
     port->timeout_us = stk_segment_number(segment, "handshake-timeout", SEAL_TIMEOUT_US);
@@ -116,9 +145,6 @@ static void read_numbers(struct seal_port *port, const struct stk_segment *segme
     port->load = (uint32_t)stk_segment_number(segment, "load", SEAL_LOAD_DEFAULT);
     port->slot_limit =
         (uint32_t)stk_segment_number(segment, "associations", SEAL_ASSOCIATIONS_DEFAULT);
-    port->offer = seal_aead_offer();
-    if (!stk_segment_flag(segment, "aes", true))
-        port->offer &= ~(unsigned)SEAL_AES_256_GCM;
 }
 
 static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment)
@@ -127,11 +153,14 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
 
     for (int i = 0; i < SEAL_BUCKETS; i++)
         stk_list_init(&port->buckets[i]);
+    seal_key_cache_init(&port->keys, SEAL_KEYS_EXPANDED);
     if (sodium_init() < 0)
         return stk_dgram_fail(layer, -EIO, "libsodium does not start");
     stk_loop_random(stk_dgram_loop(layer), &port->hash_seed, sizeof(port->hash_seed));
     read_numbers(port, segment);
-    int code = choose_identity(port, stk_segment_text(segment, "identity", NULL));
+    int code = read_ciphers(port, segment);
+    if (!code)
+        code = choose_identity(port, stk_segment_text(segment, "identity", NULL));
     if (!code)
         code = read_peer(port, stk_segment_text(segment, "peer", NULL));
     if (!code)
@@ -154,6 +183,7 @@ static void destroy(struct stk_dgram_layer *layer)
     }
     for (unsigned i = 0; i < STK_SEAL_TRANSPORTS_MAX; i++)
         seal_transport_free(port, i);
+    stk_dgram_set_timer(layer, 0); /* the closes may have set it */
     stk_free(port->slots);
     stk_free(port->allowed);
     if (port->limiter)
@@ -254,6 +284,13 @@ void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, 
 static void unreachable(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code)
 {
     seal_take_unreachable(seal_port_of(layer), peer, code);
+}
+
+/* Keys that nothing was sealed or opened with lately need not stand expanded. */
+static void on_timer(struct stk_dgram_layer *layer)
+{
+    stk_dgram_set_timer(layer, seal_key_cache_expire(&seal_port_of(layer)->keys,
+                                                     stk_loop_now_us(stk_dgram_loop(layer))));
 }
 
 /* --- Associations ------------------------------------------------------------------------------
@@ -393,6 +430,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .retain = retain,
     .release = release,
     .doubt = doubt,
+    .on_timer = on_timer,
     .query = query,
     .destroy = destroy,
 };
@@ -406,7 +444,11 @@ static const struct stk_option_type options[] = {
      "how long to wait for the peer's first answer (15s)"},
     {"keepalive", STK_OPTION_DURATION, 1000000, UINT64_C(3600000000),
      "say something after so long a silence (never)"},
-    {"aes", STK_OPTION_FLAG, 0, 0, "use AES-256-GCM where both sides are fast at it (yes)"},
+    {"cipher", STK_OPTION_TEXT, 0, 0,
+     "offer this one only: aes-128-gcm, aes-256-gcm or chacha20-poly1305 (the best that both "
+     "have)"},
+    {"provider", STK_OPTION_TEXT, 0, 0,
+     "library for AES-GCM: openssl or ipsec-mb (any, the fastest)"},
     {"associations", STK_OPTION_NUMBER, 1, SEAL_ASSOCIATIONS_MAX, "peers at a time (16384)"},
     {"load", STK_OPTION_NUMBER, 0, UINT32_MAX,
      "handshakes a second from which on sources must prove their address (1000)"},

@@ -159,7 +159,8 @@ struct opened {
     size_t len;
     struct seal_noise noise;
     struct seal_first first;
-    bool address_proven; /* by a cookie */
+    const struct seal_aead *aead; /* the one to use; NULL: none is common */
+    bool address_proven;          /* by a cookie */
     uint8_t payload[SEAL_INITIATION_MAX];
 };
 
@@ -192,7 +193,8 @@ static int open_initiation(struct seal_port *port, struct opened *in)
     if (crypto_sign_ed25519_pk_to_curve25519(as_static, in->first.key) ||
         memcmp(as_static, in->noise.remote_static, SEAL_NOISE_KEY))
         return -1;
-    return seal_aead_choose(in->first.ciphers & port->offer) ? 0 : -1;
+    in->aead = seal_aead_choose(in->first.ciphers & port->offer, port->provider);
+    return 0;
 }
 
 /*
@@ -295,7 +297,7 @@ static void begin_answer(struct seal_association *a, struct opened *in,
     a->answer->path = path->id;
     a->answer->remote_index = sender_index(in);
     a->answer->initiation_len = (uint16_t)in->len;
-    a->answer->aead = seal_aead_choose(in->first.ciphers & a->port->offer);
+    a->answer->aead = in->aead;
     if (a->held) {
         struct seal_held *held = a->held;
         a->held = NULL;
@@ -350,6 +352,8 @@ void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uin
     in.address_proven = loaded;
     if (open_initiation(port, &in))
         port->stats.forged++;
+    else if (!in.aead)
+        turn_away(port, run, &in.noise, sender_index(&in), SEAL_NO_CIPHER);
     else
         take_opened(port, &in);
     sodium_memzero(&in, sizeof(in));

@@ -41,21 +41,24 @@ int seal_session_new(struct seal_association *a, struct seal_noise *noise,
     s->remote_index = remote_index;
     s->born_us = seal_now(a->port);
     seal_noise_split(noise, from_initiator, from_responder);
-    int code = seal_aead_key_init(&s->send, aead, s->initiator ? from_initiator : from_responder);
-    if (!code)
-        code =
-            seal_aead_key_init(&s->receive, aead, s->initiator ? from_responder : from_initiator);
+    seal_key_set(&s->send, aead, s->initiator ? from_initiator : from_responder);
+    seal_key_set(&s->receive, aead, s->initiator ? from_responder : from_initiator);
     sodium_memzero(from_initiator, sizeof(from_initiator));
     sodium_memzero(from_responder, sizeof(from_responder));
-    if (code) {
-        seal_aead_key_wipe(&s->send);
-        stk_free(s);
-        return code;
-    }
     assert(!a->sessions[key_slot(local_index)]);
     a->sessions[key_slot(local_index)] = s;
     *out = s;
     return 0;
+}
+
+void *seal_session_key(struct seal_association *a, struct seal_key *key, uint64_t now_us)
+{
+    struct seal_port *port = a->port;
+    void *state = seal_key_use(&port->keys, key, now_us);
+
+    if (!stk_timer_armed(&port->layer.timer))
+        stk_dgram_set_timer(&port->layer, now_us + SEAL_KEY_IDLE_US);
+    return state;
 }
 
 void seal_session_drop(struct seal_association *a, struct seal_session *session)
@@ -70,8 +73,8 @@ void seal_session_drop(struct seal_association *a, struct seal_session *session)
         a->previous = NULL;
     if (a->next == session)
         a->next = NULL;
-    seal_aead_key_wipe(&session->send);
-    seal_aead_key_wipe(&session->receive);
+    seal_key_wipe(&a->port->keys, &session->send);
+    seal_key_wipe(&a->port->keys, &session->receive);
     sodium_memzero(session, sizeof(*session));
     stk_free(session);
 }

@@ -8,7 +8,7 @@
 #ifndef STK_SEAL_STATE_H
 #define STK_SEAL_STATE_H
 
-#include "aead.h"
+#include "key_cache.h"
 #include "limiter.h"
 #include "noise.h"
 #include "replay.h"
@@ -48,7 +48,7 @@ enum {
 static_assert(SEAL_SESSIONS == 1 << SEAL_INDEX_KEY_BITS, "an index names one of the sessions");
 
 struct seal_session {
-    struct seal_aead_key send, receive;
+    struct seal_key send, receive;
     struct seal_replay replay;
     uint64_t counter; /* of the next packet sent */
     uint64_t born_us;
@@ -165,6 +165,8 @@ struct seal_port {
     uint64_t timeout_us, keepalive_us;
     uint32_t load;
     unsigned offer; /* cipher bits */
+    enum seal_provider provider;
+    struct seal_key_cache keys;
     struct seal_association **slots;
     uint32_t slot_count, slot_limit, slot_hint, live;
     uint64_t generation;
@@ -223,6 +225,8 @@ uint32_t seal_index_new(struct seal_association *a);
 int seal_session_new(struct seal_association *a, struct seal_noise *noise,
                      const struct seal_aead *aead, uint32_t local_index, uint32_t remote_index,
                      struct seal_session **out);
+/* What the cipher's calls want for a key of this association; NULL without memory. */
+void *seal_session_key(struct seal_association *a, struct seal_key *key, uint64_t now_us);
 /* Wipes and frees; also where it is current, previous or next. NULL is allowed. */
 void seal_session_drop(struct seal_association *a, struct seal_session *session);
 void seal_session_expire(struct seal_association *a, uint64_t now_us);

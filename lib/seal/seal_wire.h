@@ -44,8 +44,9 @@ enum seal_control {
 
 enum seal_status {
     SEAL_ACCEPTED = 0,
-    SEAL_REFUSED = 1, /* this key is not allowed here */
-    SEAL_BUSY = 2,    /* no room for another association */
+    SEAL_REFUSED = 1,   /* this key is not allowed here */
+    SEAL_BUSY = 2,      /* no room for another association */
+    SEAL_NO_CIPHER = 3, /* none is common */
 };
 
 enum {

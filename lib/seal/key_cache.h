@@ -1,0 +1,70 @@
+/*
+ * Keys of sessions, and the expanded form of those that are in use.
+ *
+ * A cipher's expanded key takes a KiB, the key itself 32 bytes. So a session keeps the bytes, and
+ * the port keeps the expanded form of keys that packets came or went under in the last seconds, at
+ * most SEAL_KEYS_EXPANDED of them: an idle session costs little, a busy one looks at one pointer a
+ * run, and there is room for more than a thousand that are busy at a time.
+ *
+ * Everything that leaves the cache is zeroed first.
+ */
+#ifndef STK_SEAL_KEY_CACHE_H
+#define STK_SEAL_KEY_CACHE_H
+
+#include "aead.h"
+
+enum {
+    SEAL_KEYS_EXPANDED = 4096,          /* two for a session that sends and receives */
+    SEAL_KEY_IDLE_US = 5 * 1000 * 1000, /* an expanded key that was not used for so long goes */
+};
+
+/* Zeroed: no key. */
+struct seal_key {
+    const struct seal_aead *aead;
+    struct seal_expanded *expanded; /* NULL until it is used; the cache's */
+    uint8_t bytes[SEAL_CIPHER_KEY];
+};
+
+struct seal_key_cache {
+    struct stk_node order; /* the one used last comes first */
+    unsigned count;
+    unsigned limit;
+};
+
+struct seal_expanded {
+    struct stk_node node;
+    struct seal_key *owner;
+    uint64_t used_us;
+    void *state; /* what the cipher works with, aligned to 64; lies behind this struct */
+};
+
+void seal_key_cache_init(struct seal_key_cache *cache, unsigned limit);
+/* Detaches all keys that were not used lately; returns when to look again, 0 if there are none. */
+uint64_t seal_key_cache_expire(struct seal_key_cache *cache, uint64_t now_us);
+
+void seal_key_set(struct seal_key *key, const struct seal_aead *aead,
+                  const uint8_t bytes[SEAL_CIPHER_KEY]);
+/* Forgets the key. */
+void seal_key_wipe(struct seal_key_cache *cache, struct seal_key *key);
+/* Forgets the expanded form only. */
+void seal_key_detach(struct seal_key_cache *cache, struct seal_key *key);
+/* Slow part of seal_key_use(). */
+void *seal_key_expand(struct seal_key_cache *cache, struct seal_key *key, uint64_t now_us);
+
+/* What the cipher's calls want, good until the next key is used; NULL without memory. */
+static inline void *seal_key_use(struct seal_key_cache *cache, struct seal_key *key,
+                                 uint64_t now_us)
+{
+    struct seal_expanded *e = key->expanded;
+
+    if (!e)
+        return seal_key_expand(cache, key, now_us);
+    e->used_us = now_us;
+    if (cache->order.next != &e->node) {
+        stk_list_remove(&e->node);
+        stk_list_prepend(&cache->order, &e->node);
+    }
+    return e->state;
+}
+
+#endif
