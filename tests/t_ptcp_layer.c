@@ -3,6 +3,7 @@
  * refuses, gives its port to siblings.
  * Method: real UDP sockets on loopback, one loop.
  */
+#include "dgram.h"
 #include "ptcp.h"
 #include "stack.h"
 
@@ -188,6 +189,8 @@ static void statistics_are_answered(void)
 {
     char recipe[128];
     struct stk_stats stats = {0};
+    struct stk_ptcp_stats ptcp = {0};
+    struct stk_udp_stats udp = {0};
     struct stk_addr peer;
 
     set_up("/ip4/127.0.0.1/udp/0/ptcp");
@@ -198,6 +201,12 @@ static void statistics_are_answered(void)
     CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_STATS, &stats, sizeof(stats)), 0);
     CU_ASSERT_TRUE(stats.mtu >= 512 && stats.packets_sent > 0 && stats.min_rtt_us > 0);
     CU_ASSERT_STRING_EQUAL(stats.congestion_control, "cubic");
+    CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_PTCP_STATS, &ptcp, sizeof(ptcp)), 0);
+    CU_ASSERT_EQUAL(ptcp.packets_sent, stats.packets_sent);
+    CU_ASSERT_TRUE(ptcp.handshake_us > 0 && ptcp.path_changes == 0);
+    CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_PTCP_STATS, &ptcp, sizeof(ptcp) - 1), -ENOENT);
+    CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_UDP_STATS, &udp, sizeof(udp)), 0);
+    CU_ASSERT_EQUAL(udp.datagrams_sent, ptcp.packets_sent);
     CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_PEER_ADDR, &peer, sizeof(peer)), 0);
     CU_ASSERT_TRUE(stk_addr_is_loopback(&peer));
     tear_down();

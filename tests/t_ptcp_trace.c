@@ -149,6 +149,7 @@ static void check_counts(const struct seen *seen)
     CU_ASSERT_EQUAL(seen->spurious, seen->stats.packets_spurious);
     CU_ASSERT_EQUAL(seen->probe_timeouts, seen->stats.probe_timeouts);
     CU_ASSERT_TRUE(seen->updates > 0);
+    CU_ASSERT_TRUE(seen->stats.handshake_us > 0);
 }
 
 static void transfer(struct pair *pair, uint64_t bytes)
@@ -229,6 +230,7 @@ static void a_peer_that_moves_is_seen(void)
     pair_free(&pair);
     CU_ASSERT_EQUAL(watchers[0].seen[0].migrations, 0);
     CU_ASSERT_EQUAL(watchers[1].seen[0].migrations, 1);
+    CU_ASSERT_EQUAL(watchers[1].seen[0].stats.path_changes, 1);
 }
 
 static void a_tracer_may_leave_connections_alone(void)

@@ -255,6 +255,53 @@ static void the_largest_datagram_passes_and_a_larger_one_is_dropped(void)
     close_pair();
 }
 
+static struct stk_udp_stats stats_of(const struct side *side)
+{
+    struct stk_udp_stats stats = {0};
+
+    CU_ASSERT_EQUAL(stk_port_query(side->port, STK_QUERY_UDP_STATS, 0, &stats, sizeof stats), 0);
+    return stats;
+}
+
+static void what_passes_is_counted(void)
+{
+    open_pair("");
+    send_run(&left, run_of(40, 1200, 77, 0));
+    send_run(&left, run_of(1, 100, 100, 0));
+    wait_for(&right, 41);
+    const struct stk_udp_stats sent = stats_of(&left), received = stats_of(&right);
+    CU_ASSERT_EQUAL(sent.datagrams_sent, 41);
+    CU_ASSERT_EQUAL(sent.bytes_sent, 39 * 1200 + 77 + 100);
+    CU_ASSERT_EQUAL(sent.send_calls, 2);
+    CU_ASSERT_EQUAL(sent.segmented, sent.segmentation ? 1 : 0);
+    CU_ASSERT_EQUAL(sent.unsent + sent.blocked + sent.datagrams_received, 0);
+    CU_ASSERT_EQUAL(received.datagrams_received, 41);
+    CU_ASSERT_EQUAL(received.bytes_received, sent.bytes_sent);
+    CU_ASSERT_TRUE(received.receive_calls >= 1);
+    CU_ASSERT_EQUAL(received.coalesced > 0, sent.segmentation);
+    CU_ASSERT_EQUAL(received.overflowed, 0);
+    close_pair();
+}
+
+static void what_the_kernel_drops_is_counted(void)
+{
+    enum { MANY = 500 };
+
+    open_pair(",rcvbuf=4k,sndbuf=1M");
+    for (int i = 0; i < MANY; i++)
+        send_run(&left, run_of(1, 1000, 1000, 0));
+    while (stk_loop_turn(loop, 0) > 0)
+        ;
+    const struct stk_udp_stats sent = stats_of(&left), received = stats_of(&right);
+    CU_ASSERT_EQUAL(received.receive_buffer_asked_bytes, 4096);
+    CU_ASSERT_TRUE(received.receive_buffer_bytes > 0 && received.receive_buffer_bytes < 65536);
+    CU_ASSERT_EQUAL(sent.send_buffer_asked_bytes, 1 << 20);
+    CU_ASSERT_TRUE(received.overflowed > 0);
+    CU_ASSERT_EQUAL(received.datagrams_received + received.overflowed, sent.datagrams_sent);
+    CU_ASSERT_EQUAL(sent.datagrams_sent, MANY);
+    close_pair();
+}
+
 static void ecn_marks_cross_in_both_families(void)
 {
     open_pair("");
@@ -542,6 +589,9 @@ static void offload_is_given_up_where_the_device_refuses_it(void)
     CU_ASSERT_EQUAL(send_run(&left, run_of(6, 100, 50, 0)), 1);
     CU_ASSERT_EQUAL(script_at, 1);
     wait_for(&right, 12);
+    CU_ASSERT_EQUAL(stats_of(&left).fallbacks, 1);
+    CU_ASSERT_FALSE(stats_of(&left).segmentation);
+    CU_ASSERT_EQUAL(stats_of(&left).datagrams_sent, 12);
     restore();
     close_pair();
 }
@@ -655,6 +705,8 @@ static CU_TestInfo tests[] = {
     {"tails that lie elsewhere are put into place", tails_that_lie_elsewhere_are_put_into_place},
     {"lone datagrams of one size come up as a run", lone_datagrams_of_one_size_come_up_as_a_run},
     {"the largest datagram passes", the_largest_datagram_passes_and_a_larger_one_is_dropped},
+    {"what passes is counted", what_passes_is_counted},
+    {"what the kernel drops is counted", what_the_kernel_drops_is_counted},
     {"ECN marks cross", ecn_marks_cross_in_both_families},
     {"a dual-stack port speaks to both families", a_dual_stack_port_speaks_to_both_families},
     {"a reply leaves from the address that was asked",

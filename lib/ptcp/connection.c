@@ -186,6 +186,7 @@ void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
 void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
 {
     ptcp_conn_move(conn, PTCP_STATE_ESTABLISHED);
+    conn->handshake_us = (uint32_t)clamp(now_us - conn->opened_us, 1, UINT32_MAX);
     conn->progress_us = now_us;
     stk_list_remove(&conn->queue);
     if (conn->passive)
@@ -400,6 +401,9 @@ void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
             flow->peer_limit > conn->out.next ? flow->peer_limit - conn->out.next : 0,
         .receive_window_bytes = flow->window,
         .ecn_ce_received = conn->acks.ecn[2],
+        .ecn_ce_sent = conn->recovery.ce_seen,
+        .handshake_us = conn->handshake_us,
+        .path_changes = conn->path_changes,
         .mtu_bytes = path->mtu.current,
     };
 }

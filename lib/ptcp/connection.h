@@ -86,6 +86,7 @@ struct ptcp_conn {
     uint64_t connect_timeout_us, user_timeout_us, idle_timeout_us, keepalive_us, linger_us;
     uint32_t send_buffer_max;
     uint64_t opened_us, heard_us, progress_us, released_us;
+    uint32_t handshake_us, path_changes;
     uint64_t pace_us;    /* the pacer lets the next packet go then; 0: no wait */
     uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
     uint64_t skip_at;    /* packet number to leave out */

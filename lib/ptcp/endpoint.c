@@ -845,6 +845,7 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
             ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
             ptcp_path_reset(conn->path);
             ptcp_path_pace(conn->path, now_us);
+            conn->path_changes++;
             PTCP_TRACE(conn->trace, migrated, conn);
             conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
             ptcp_endpoint_touch(endpoint, conn);

@@ -293,6 +293,10 @@ static int query(struct stk_layer *layer, int key, void *out, size_t len)
         fill_stats(ptcp->conn, out);
         return 0;
     }
+    if (key == STK_QUERY_PTCP_STATS && len >= sizeof(struct stk_ptcp_stats)) {
+        ptcp_conn_stats(ptcp->conn, out);
+        return 0;
+    }
     if ((key == STK_QUERY_UNSENT || key == STK_QUERY_MTU) && len >= sizeof(uint64_t)) {
         *(uint64_t *)out =
             key == STK_QUERY_MTU ? ptcp->conn->path->mtu.current : ptcp_conn_unsent(ptcp->conn);

@@ -41,7 +41,15 @@ enum {
     STK_PTCP_BUFFER_MIN = 16 << 10,
 };
 
-/* What one connection has seen; a snapshot. */
+/* stk_conn_query(conn, STK_QUERY_PTCP_STATS, …) */
+enum { STK_QUERY_PTCP_STATS = 500 };
+
+/*
+ * What one connection has seen: a snapshot, of one moment of the loop's turn. Packets, bytes and
+ * time-outs are counted from the connection's start, never go back and are never reset: whoever
+ * wants a rate keeps the last snapshot and subtracts. RTT, windows, rates and the MTU are of the
+ * path in use, and start again when that changes.
+ */
 struct stk_ptcp_stats {
     const char *state;                                      /* "ESTABLISHED" …, static */
     const char *congestion;                                 /* "cubic" …, static */
@@ -56,8 +64,11 @@ struct stk_ptcp_stats {
     uint64_t stream_sent, stream_acked, stream_received, stream_consumed; /* offsets */
     uint64_t send_window_bytes;    /* what the peer allows beyond stream_sent */
     uint64_t receive_window_bytes; /* what is granted to the peer at a time */
-    uint64_t ecn_ce_received;
-    uint32_t mtu_bytes; /* datagram size in use, with everything that lower layers add */
+    uint64_t ecn_ce_received;      /* marks on the peer's packets */
+    uint64_t ecn_ce_sent;          /* marks on ours, of which the peer told */
+    uint64_t handshake_us;         /* from the first SYN to ESTABLISHED; 0: not yet */
+    uint64_t path_changes;         /* times that the peer was found at another address */
+    uint32_t mtu_bytes;            /* datagram size in use, with everything that lower layers add */
 };
 
 #endif

@@ -53,7 +53,11 @@ int stk_identity_load(const char *path, bool create, struct stk_key_pair *pair,
  */
 int stk_seal_set_identity(struct stk_loop *loop, const struct stk_key_pair *pair);
 
-/* Counters of one sealed port: stk_port_query(port, STK_QUERY_SEAL_STATS, 0, …). */
+/*
+ * Counters of one sealed port: stk_port_query(port, STK_QUERY_SEAL_STATS, 0, …), and
+ * stk_conn_query() of a connection on it. A snapshot; all but `associations` count from the opening
+ * of the port and are never reset. The cipher of one association is STK_QUERY_CIPHER.
+ */
 enum { STK_QUERY_SEAL_STATS = 600 };
 
 struct stk_seal_stats {

@@ -175,6 +175,35 @@ struct stk_loop *stk_dgram_loop(const struct stk_dgram_layer *layer);
 /* True where the port was opened to listen: the bottom layer binds its segment's address. */
 bool stk_dgram_is_listening(const struct stk_dgram_layer *layer);
 
+/* --- Counters of one UDP socket --------------------------------------------------------------- */
+
+/* stk_port_query(port, STK_QUERY_UDP_STATS, 0, …), and stk_conn_query() of what stands on udp. */
+enum { STK_QUERY_UDP_STATS = 700 };
+
+/*
+ * A snapshot. Counters count from the opening of the socket and are never reset: whoever wants a
+ * rate keeps the last snapshot and subtracts.
+ */
+struct stk_udp_stats {
+    uint64_t datagrams_sent, bytes_sent; /* that the kernel took; payload bytes */
+    uint64_t datagrams_received, bytes_received;
+    uint64_t send_calls, receive_calls; /* system calls that moved something */
+    uint64_t segmented;                 /* runs that the kernel cut into datagrams (UDP_SEGMENT) */
+    uint64_t coalesced;                 /* runs that came as one (UDP_GRO) */
+    uint64_t unsent;                    /* datagrams that the kernel refused: dropped here */
+    uint64_t malformed;                 /* datagrams that came empty or cut: dropped here */
+    uint64_t blocked;                   /* times that the send buffer was full */
+    uint64_t unreachable;               /* ICMP reports */
+    /* Datagrams that the kernel dropped before they were read, mostly for want of room in the
+     * receive buffer; it counts modulo 2^32. */
+    uint32_t overflowed;
+    uint32_t fallbacks; /* times that segmentation was given up, since a device refuses it */
+    bool segmentation;  /* now: runs are handed to the kernel whole */
+    /* What the kernel grants now, and what was asked for. */
+    uint32_t receive_buffer_bytes, receive_buffer_asked_bytes;
+    uint32_t send_buffer_bytes, send_buffer_asked_bytes;
+};
+
 /* --- For users ------------------------------------------------------------------------------ */
 
 struct stk_recipe;

@@ -204,6 +204,10 @@ static int query(struct stk_dgram_layer *layer, int key, uint64_t association, v
     socklen_t sa_len = sizeof sa;
 
     (void)association;
+    if (key == STK_QUERY_UDP_STATS && len >= sizeof(struct stk_udp_stats)) {
+        stack_udp_fill_stats(udp, out);
+        return 0;
+    }
     if (key != STK_QUERY_LOCAL_ADDR || len < sizeof(struct stk_addr))
         return -ENOENT;
     if (udp->fd < 0 || getsockname(udp->fd, (struct sockaddr *)&sa, &sa_len) < 0)

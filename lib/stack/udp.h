@@ -42,8 +42,9 @@ struct stack_udp {
     struct stk_addr peer; /* where runs without an address go; len 0: nowhere */
     struct stk_addr unreachable;
     int unreachable_code;
-    int fd;     /* -1: not open */
-    int family; /* of the socket */
+    int fd;                     /* -1: not open */
+    int family;                 /* of the socket */
+    struct stk_udp_stats stats; /* counters only; stack_udp_fill_stats() adds the rest */
     bool gso;
     bool large;   /* what came last was */
     bool blocked; /* send() came back short: `writable` is owed */
@@ -58,6 +59,9 @@ void stack_udp_writable(struct stack_udp *udp);
 int stack_udp_arena_of(struct stk_loop *loop, struct stack_udp_arena **out);
 void stack_udp_readable(struct stack_udp *udp);
 void stack_udp_drain_errors(struct stack_udp *udp);
+
+/* udp_stats.c */
+void stack_udp_fill_stats(const struct stack_udp *udp, struct stk_udp_stats *stats);
 
 /* True for what ICMP can report of a peer. */
 bool stack_udp_is_unreachable(int error);

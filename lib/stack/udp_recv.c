@@ -172,12 +172,20 @@ static void add_run(struct intake *intake, const struct arrival *arrival, uint8_
     };
 }
 
+static void note_received(struct stk_udp_stats *stats, size_t len, size_t size)
+{
+    stats->datagrams_received += (len + size - 1) / size;
+    stats->bytes_received += len;
+    stats->coalesced += size < len;
+}
+
 static void add_message(struct intake *intake, const struct arrival *arrival, uint8_t *data,
                         size_t len)
 {
     const size_t size = arrival->segment && arrival->segment < len ? arrival->segment : len;
     const size_t most = size * STK_RUN_COUNT_MAX;
 
+    note_received(&intake->udp->stats, len, size);
     if (size == len && joins(intake, arrival, data, len)) {
         struct stk_run *run = &intake->runs[intake->count - 1];
         run->count++;
@@ -203,8 +211,10 @@ static size_t take_batch(struct stack_udp *udp, int count)
 
         total += len;
         /* Empty datagrams carry nothing, and a cut one is not what was sent. */
-        if (len == 0 || len > UINT16_MAX || (message->msg_flags & MSG_TRUNC))
+        if (len == 0 || len > UINT16_MAX || (message->msg_flags & MSG_TRUNC)) {
+            udp->stats.malformed++;
             continue;
+        }
         read_arrival(&arrivals[i], message);
         add_message(&intake, &arrivals[i], arena->buffers[i], len);
     }
@@ -257,6 +267,7 @@ void stack_udp_readable(struct stack_udp *udp)
             return;
         }
         const size_t bytes = take_batch(udp, count);
+        udp->stats.receive_calls++;
         udp->large = bytes > (size_t)count * STACK_UDP_LARGE_BYTES;
         total += bytes;
         if (count < most)
@@ -279,8 +290,10 @@ static void take_error(struct stack_udp *udp, struct msghdr *message)
             !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
             continue;
         memcpy(&report, CMSG_DATA(c), sizeof report);
-        if (stack_udp_is_unreachable((int)report.ee_errno))
-            stk_dgram_unreachable_above(&udp->layer, &peer, -(int)report.ee_errno);
+        if (!stack_udp_is_unreachable((int)report.ee_errno))
+            continue;
+        udp->stats.unreachable++;
+        stk_dgram_unreachable_above(&udp->layer, &peer, -(int)report.ee_errno);
     }
 }
 

@@ -155,6 +155,17 @@ static enum fate send_one(struct stack_udp *udp, const struct stk_run *run, unsi
     return DROPPED;
 }
 
+static void note_fate(struct stack_udp *udp, enum fate fate, size_t size)
+{
+    if (fate == DROPPED) {
+        udp->stats.unsent++;
+        return;
+    }
+    udp->stats.send_calls++;
+    udp->stats.datagrams_sent++;
+    udp->stats.bytes_sent += size;
+}
+
 static void spill(struct stack_udp *udp, const struct stk_run *run, unsigned first)
 {
     const struct stk_addr *peer = peer_of(udp, run);
@@ -193,6 +204,7 @@ static unsigned send_singly(struct stack_udp *udp, const struct stk_run *run, un
         if (fate == BLOCKED)
             return i;
         *sent += fate == SENT;
+        note_fate(udp, fate, stk_run_size(run, first + i));
     }
     return count;
 }
@@ -235,8 +247,10 @@ static void add_message(struct stack_udp *udp, struct batch *batch, const struct
 
     /* Undeliverable runs are dropped here and count as taken. */
     if (fill_message(udp, message, &batch->envelopes[n], run, true,
-                     piece.count > 1 ? run->size : 0) < 0)
+                     piece.count > 1 ? run->size : 0) < 0) {
+        udp->stats.unsent += piece.count;
         return;
+    }
     add_slices(batch, message, run, piece);
     batch->pieces[n] = piece;
     batch->message_count++;
@@ -271,6 +285,7 @@ static int fill_batch(struct stack_udp *udp, struct batch *batch, const struct s
 static int stop_at(struct stack_udp *udp, const struct stk_run *runs, struct piece piece)
 {
     udp->blocked = true;
+    udp->stats.blocked++;
     stk_watch_set(&udp->watch, STK_READABLE | STK_WRITABLE);
     if (piece.first == 0)
         return piece.run;
@@ -290,11 +305,23 @@ static bool retry_singly(struct stack_udp *udp, const struct stk_run *run, struc
     if (piece->count > 1 && sent == piece->count && (error == EIO || error == EINVAL)) {
         stk_log(STK_LOG_INFO, "stack", "udp: no segmentation offload here (%s)", strerror(error));
         udp->gso = false;
+        udp->stats.fallbacks++;
     }
     if (done == piece->count)
         return true;
     piece->first = (uint16_t)(piece->first + done);
     return false;
+}
+
+/* The kernel took `count` messages of the batch from `at` on. */
+static void note_sent(struct stack_udp *udp, const struct batch *batch, int at, int count)
+{
+    udp->stats.send_calls++;
+    for (int i = at; i < at + count; i++) {
+        udp->stats.datagrams_sent += batch->pieces[i].count;
+        udp->stats.bytes_sent += batch->messages[i].msg_len;
+        udp->stats.segmented += batch->pieces[i].count > 1;
+    }
 }
 
 /* Returns how many runs of the batch count as taken. */
@@ -308,6 +335,7 @@ static int send_batch(struct stack_udp *udp, struct batch *batch, const struct s
         struct piece piece = batch->pieces[at];
 
         if (n > 0) {
+            note_sent(udp, batch, at, n);
             at += n;
             continue;
         }
