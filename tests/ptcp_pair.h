@@ -143,6 +143,7 @@ static inline bool pair_flush(struct pair *pair, int side)
     bool any = false;
 
     while (ptcp_output(pair->end[side], pair->now_us, &run, pair->buffer, PTCP_OUTPUT_BYTES_MIN)) {
+        stk_run_flatten(&run);
         any = true;
         assert(run.count >= 1 && run.count <= STK_RUN_COUNT_MAX && run.last_size <= run.size);
         for (unsigned i = 0; i < run.count; i++)

@@ -30,7 +30,7 @@ static uint64_t next_random(void *context)
 
 /* --- Output ---------------------------------------------------------------------------------- */
 
-static void hold(struct ptcp_bridge *bridge, const struct stk_run *run)
+static void hold(struct ptcp_bridge *bridge, struct stk_run *run)
 {
     struct ptcp_held *held = &bridge->held;
     const uint16_t head = bridge->endpoint->options.head;
@@ -41,6 +41,7 @@ static void hold(struct ptcp_bridge *bridge, const struct stk_run *run)
     held->block = stk_alloc(size);
     if (!held->block)
         return; /* lost, as datagrams may be */
+    stk_run_flatten(run);
     memcpy(held->block, run->data - head, size);
     held->run = *run;
     held->run.data = held->block + head;

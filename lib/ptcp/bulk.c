@@ -1,5 +1,6 @@
 #include "bulk.h"
 
+#include "endpoint.h"
 #include "tag.h"
 
 #include <assert.h>
@@ -13,6 +14,7 @@ struct bulk {
     uint16_t header; /* bytes before the stream's */
     uint16_t tag;
     uint16_t payload;
+    bool gathers;
 };
 
 /* Offsets grow; all that one call writes have as many bytes on the wire. */
@@ -28,7 +30,9 @@ static struct bulk layout(const struct ptcp_conn *conn)
     const uint16_t header =
         (uint16_t)(PTCP_SHORT_HEADER_BYTES + 1 + stk_varint_len(conn->out.next));
 
-    return (struct bulk){full, header, tag, (uint16_t)(full - header - tag)};
+    /* A tag covers the bytes, and who watches reads them: then they must be in the packet. */
+    return (struct bulk){full, header, tag, (uint16_t)(full - header - tag),
+                         tag == 0 && !conn->trace};
 }
 
 /* How many full packets may go now, all limits together. */
@@ -50,7 +54,19 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
     return (unsigned)min_u64(count, less(conn->skip_at, ring->next));
 }
 
-static void write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *at)
+/* The stream's bytes stay where they are if they can: who seals the packet puts them in. */
+static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *room)
+{
+    const uint8_t *data;
+
+    if (bulk->gathers &&
+        ptcp_store_slice(&conn->out.store, conn->out.next, bulk->payload, &data) == bulk->payload)
+        return (struct iovec){(void *)(uintptr_t)data, bulk->payload};
+    ptcp_store_copy(&conn->out.store, conn->out.next, bulk->payload, room);
+    return (struct iovec){NULL, 0};
+}
+
+static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *at)
 {
     struct stk_writer writer = stk_writer_of(at, bulk->full);
     const struct ptcp_header header = {.type = PTCP_DATA,
@@ -61,9 +77,10 @@ static void write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint8_
     ptcp_header_write(&writer, &header);
     ptcp_stream_write(&writer, conn->out.next, bulk->payload, false, true);
     assert(writer.at == at + bulk->header);
-    ptcp_store_copy(&conn->out.store, conn->out.next, bulk->payload, writer.at);
+    const struct iovec tail = place_payload(conn, bulk, writer.at);
     if (bulk->tag)
         stk_store_be64(at + len, ptcp_tag(conn->peer_id, conn->slot.id, at, len));
+    return tail;
 }
 
 static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
@@ -90,11 +107,13 @@ void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run,
     for (n = 0; n < count && ptcp_sent_reserve(&conn->recovery.ring, true) == 0; n++) {
         uint8_t *at = stk_run_at(run, run->count);
 
-        write_packet(conn, &bulk, at);
+        conn->endpoint->gather[run->count] = write_packet(conn, &bulk, at);
         note_packet(conn, now_us, &bulk, at);
         run->count++;
         run->last_size = bulk.full;
     }
+    if (n > 0 && bulk.gathers)
+        run->gather = conn->endpoint->gather;
     conn->packets_sent += n;
     conn->bytes_sent += (uint64_t)n * conn->path->mtu.current;
     ptcp_pacer_spend(&conn->path->pacer, (uint64_t)n * conn->path->mtu.current);

@@ -382,7 +382,7 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
 
         if (size == 0)
             break;
-        run->count++;
+        conn->endpoint->gather[run->count++] = (struct iovec){NULL, 0};
         run->last_size = (uint16_t)size;
         if (size < full)
             break;

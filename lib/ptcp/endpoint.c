@@ -752,15 +752,18 @@ static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint6
 int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
                 size_t capacity)
 {
+    uint8_t *const datagrams = (uint8_t *)buffer + PTCP_OUTPUT_GATHER_BYTES;
+
     assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
     if (endpoint->reply_count > 0) {
-        output_reply(endpoint, now_us, run, buffer);
+        output_reply(endpoint, now_us, run, datagrams);
         return 1;
     }
+    endpoint->gather = buffer;
     while (!stk_list_empty(&endpoint->ready)) {
         struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
 
-        if (ptcp_conn_output(conn, now_us, run, buffer, capacity)) {
+        if (ptcp_conn_output(conn, now_us, run, datagrams, capacity - PTCP_OUTPUT_GATHER_BYTES)) {
             /* The next connection has its turn. */
             stk_list_remove(&conn->ready);
             stk_list_append(&endpoint->ready, &conn->ready);

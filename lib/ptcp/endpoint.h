@@ -25,7 +25,8 @@ enum {
     PTCP_BACKLOG_DEFAULT = 128,
     PTCP_CONNECTIONS_MAX = 1 << 20,
     PTCP_REPLIES_MAX = 64, /* stateless answers that wait for output */
-    PTCP_OUTPUT_BYTES_MIN = 65536 + 1024,
+    PTCP_OUTPUT_GATHER_BYTES = STK_RUN_COUNT_MAX * sizeof(struct iovec),
+    PTCP_OUTPUT_BYTES_MIN = 65536 + 1024 + PTCP_OUTPUT_GATHER_BYTES,
 };
 
 struct ptcp_endpoint_options {
@@ -62,6 +63,7 @@ struct ptcp_endpoint {
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
     struct ptcp_reply *replies; /* a ring; NULL before the first one */
+    struct iovec *gather;       /* in the buffer of ptcp_output(): the run\'s stream bytes */
     uint32_t reply_first, reply_count;
     struct ptcp_reply sending; /* the reply whose addresses a run points to */
     uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];
@@ -94,8 +96,9 @@ int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp
 void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
                 int count);
 /*
- * Fills `buffer` (at least PTCP_OUTPUT_BYTES_MIN) with one run of datagrams. 1, or 0 if there is
- * nothing to send now. The run's addresses are valid until the next call.
+ * Fills `buffer` (at least PTCP_OUTPUT_BYTES_MIN, aligned for pointers) with one run of datagrams.
+ * 1, or 0 if there is nothing to send now. The run's addresses, and stream bytes that it gathers,
+ * are valid until the next call.
  */
 int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
                 size_t capacity);
