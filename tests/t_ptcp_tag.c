@@ -35,6 +35,20 @@ static void instructions_and_tables_agree_at_every_length_and_place(void)
                             ptcp_crc32c_by_table(bytes + from, len));
 }
 
+/* Long texts go in lanes side by side: at every edge of one, two and many rounds of them. */
+static void lanes_and_tables_agree_around_every_edge(void)
+{
+    static const size_t edges[] = {448, 1344, 2688, 65507 - 32};
+    static uint8_t bytes[65507];
+    struct stk_prng prng;
+
+    stk_prng_seed(&prng, 2);
+    stk_prng_bytes(&prng, bytes, sizeof(bytes));
+    for (unsigned i = 0; i < sizeof(edges) / sizeof(edges[0]); i++)
+        for (size_t len = edges[i] - 16; len < edges[i] + 16; len++)
+            CU_ASSERT_EQUAL(ptcp_crc32c(bytes + 1, len), ptcp_crc32c_by_table(bytes + 1, len));
+}
+
 static size_t make_packet(uint8_t *packet, uint8_t type, size_t frames)
 {
     const size_t header = type == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_LONG_HEADER_BYTES;
@@ -93,6 +107,7 @@ static CU_TestInfo tests[] = {
     {"CRC-32C has its published check value", crc32c_has_its_published_check_value},
     {"instructions and tables agree at every length and place",
      instructions_and_tables_agree_at_every_length_and_place},
+    {"lanes and tables agree around every edge", lanes_and_tables_agree_around_every_edge},
     {"every flipped bit is found", every_flipped_bit_is_found},
     {"zeros more or less are found", zeros_more_or_less_are_found},
     {"both ids are needed", both_ids_are_needed},
