@@ -32,6 +32,10 @@ static const struct bulk_case cases[] = {
     {.name = "udp-gso-openssl", .payload_bytes = DATAGRAM_BYTES, .cipher = &cipher_openssl},
     {.name = "udp-64k", .payload_bytes = LARGE_BYTES},
     {.name = "udp-64k-openssl", .payload_bytes = LARGE_BYTES, .cipher = &cipher_openssl},
+#ifdef HAVE_IPSEC_MB
+    {.name = "udp-gso-ipsec-mb", .payload_bytes = DATAGRAM_BYTES, .cipher = &cipher_ipsec_mb},
+    {.name = "udp-64k-ipsec-mb", .payload_bytes = LARGE_BYTES, .cipher = &cipher_ipsec_mb},
+#endif
 };
 
 enum { CASES = sizeof cases / sizeof cases[0] };

@@ -23,5 +23,8 @@ struct cipher_type {
 };
 
 extern const struct cipher_type cipher_openssl;
+#ifdef HAVE_IPSEC_MB
+extern const struct cipher_type cipher_ipsec_mb;
+#endif
 
 #endif

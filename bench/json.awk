@@ -12,9 +12,11 @@ function print_row(r,    n, i, key, tls) {
             median[r, key[i]], low[r, key[i]], high[r, key[i]]
     if (section[r] == "bulk") {
         tls = reference(r, "tls-reference")
-        printf ",\n     \"of_tcp\": %s, \"of_tls\": %s, \"cpu_of_tls\": %s, \"of_limit\": %s",
+        printf ",\n     \"of_tcp\": %s, \"of_tls\": %s, \"of_tls_bbr\": %s, \"cpu_of_tls\": %s, \"of_limit\": %s",
             number(ratio(r, reference(r, "tcp-reference"), "gbit_per_s")),
-            number(ratio(r, tls, "gbit_per_s")), number(ratio(r, tls, "cpu_s_per_gb")),
+            number(ratio(r, tls, "gbit_per_s")),
+            number(ratio(r, reference(r, "tls-reference,cc=bbr"), "gbit_per_s")),
+            number(ratio(r, tls, "cpu_s_per_gb")),
             number(ratio(r, limit_of(r), "gbit_per_s"))
     }
     printf "}%s\n", r < rows ? "," : ""

@@ -68,8 +68,11 @@ const char *recipe_connect(const struct side *side, char recipe[RECIPE_BYTES]);
 
 /* stack_side.c: the library under test */
 side_fn stack_receive, stack_send;
+int stack_loop(const struct stk_key_pair *key, struct stk_loop **loop); /* 0 or -1 */
+int stack_refused(const struct side *side, const struct stk_error *error);
 /* tcp_side.c: the kernel's TCP with blocking calls */
 side_fn tcp_receive, tcp_send;
+int tcp_listen(struct side *side);     /* tells the port */
 int tcp_accept_one(struct side *side); /* a connected socket, or -1 */
 int tcp_connect_one(struct side *side);
 /* tls_side.c: the same under TLS 1.3 with AES-128-GCM */

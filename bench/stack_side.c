@@ -20,12 +20,12 @@ static void closed(struct stk_conn *conn, const struct stk_error *error)
     stk_loop_stop(stk_conn_loop(conn));
 }
 
-static int new_loop(const struct stk_key_pair *key, struct stk_loop **loop)
+int stack_loop(const struct stk_key_pair *key, struct stk_loop **loop)
 {
     return stk_loop_new(NULL, loop) < 0 || stk_seal_set_identity(*loop, key) < 0 ? -1 : 0;
 }
 
-static int refused(const struct side *side, const struct stk_error *error)
+int stack_refused(const struct side *side, const struct stk_error *error)
 {
     fprintf(stderr, "bench: %s: %s\n", side->name, error->text);
     return 1;
@@ -57,10 +57,10 @@ int stack_receive(struct side *side)
     struct stk_loop *loop;
     struct stk_listener *listener;
 
-    if (new_loop(&side->stage->receiver_key, &loop) < 0)
+    if (stack_loop(&side->stage->receiver_key, &loop) < 0)
         return side_failed(side, "no loop");
     if (stk_listen(loop, recipe_listen(side, recipe), &sink, side, &listener, &error) < 0)
-        return refused(side, &error);
+        return stack_refused(side, &error);
     side_tell_port(side, stk_listener_addr(listener, &addr) < 0 ? 0 : stk_addr_port(&addr));
     return run(side, loop);
 }
@@ -91,9 +91,9 @@ int stack_send(struct side *side)
     struct stk_loop *loop;
     struct stk_conn *conn;
 
-    if (new_loop(&side->stage->sender_key, &loop) < 0)
+    if (stack_loop(&side->stage->sender_key, &loop) < 0)
         return side_failed(side, "no loop");
     if (stk_connect(loop, recipe_connect(side, recipe), &source, side, &conn, &error) < 0)
-        return refused(side, &error);
+        return stack_refused(side, &error);
     return run(side, loop);
 }

@@ -23,17 +23,23 @@ static int new_socket(const struct side *side)
     return -1;
 }
 
-int tcp_accept_one(struct side *side)
+int tcp_listen(struct side *side)
 {
     struct sockaddr_in addr = side_addr(side, 0);
     socklen_t len = sizeof addr;
     const int listener = new_socket(side);
 
     if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-        listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&addr, &len) < 0)
+        listen(listener, 16) < 0 || getsockname(listener, (struct sockaddr *)&addr, &len) < 0)
         return -1;
     side_tell_port(side, ntohs(addr.sin_port));
-    const int fd = accept(listener, NULL, NULL);
+    return listener;
+}
+
+int tcp_accept_one(struct side *side)
+{
+    const int listener = tcp_listen(side), fd = listener < 0 ? -1 : accept(listener, NULL, NULL);
+
     close(listener);
     return fd;
 }

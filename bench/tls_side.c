@@ -1,8 +1,7 @@
 /* The other reference: OpenSSL's TLS 1.3 with AES-128-GCM on a blocking TCP socket. */
-#include "side.h"
+#include "tls_side.h"
 
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +49,47 @@ int tls_make_certificate(const char *path)
 /* --- Both sides ---------------------------------------------------------------------------------
  */
 
-static SSL *tls_over(int fd, SSL_CTX *ctx)
+static SSL_CTX *new_context(const SSL_METHOD *method)
 {
-    SSL *ssl = NULL;
+    SSL_CTX *ctx = SSL_CTX_new(method);
 
-    if (fd < 0 || !ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) ||
-        !SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256"))
+    if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
+        SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") && SSL_CTX_set_num_tickets(ctx, 0))
+        return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+SSL_CTX *tls_server(const struct side *side)
+{
+    const char *certificate = side->stage->certificate;
+    SSL_CTX *ctx = new_context(TLS_server_method());
+
+    if (ctx && SSL_CTX_use_certificate_file(ctx, certificate, SSL_FILETYPE_PEM) > 0 &&
+        SSL_CTX_use_PrivateKey_file(ctx, certificate, SSL_FILETYPE_PEM) > 0)
+        return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+SSL_CTX *tls_client(const struct side *side)
+{
+    SSL_CTX *ctx = new_context(TLS_client_method());
+
+    if (!ctx || !SSL_CTX_load_verify_file(ctx, side->stage->certificate)) {
+        SSL_CTX_free(ctx);
         return NULL;
-    SSL_CTX_set_num_tickets(ctx, 0);
-    ssl = SSL_new(ctx);
-    if (ssl && SSL_set_fd(ssl, fd))
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return ctx;
+}
+
+SSL *tls_over(SSL_CTX *ctx, int fd, bool server)
+{
+    SSL *ssl = ctx && fd >= 0 ? SSL_new(ctx) : NULL;
+
+    if (ssl && SSL_set_fd(ssl, fd) && (server || SSL_set1_host(ssl, "bench.example")) &&
+        (server ? SSL_accept(ssl) : SSL_connect(ssl)) > 0)
         return ssl;
     SSL_free(ssl);
     return NULL;
@@ -67,14 +97,12 @@ static SSL *tls_over(int fd, SSL_CTX *ctx)
 
 int tls_receive(struct side *side)
 {
-    const char *certificate = side->stage->certificate;
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    SSL *ssl = tls_over(tcp_accept_one(side), ctx);
+    SSL_CTX *ctx = tls_server(side);
+    SSL *ssl = tls_over(ctx, tcp_accept_one(side), true);
     char *buffer = malloc(READ_BYTES);
     int got;
 
-    if (!ssl || !buffer || SSL_use_certificate_file(ssl, certificate, SSL_FILETYPE_PEM) <= 0 ||
-        SSL_use_PrivateKey_file(ssl, certificate, SSL_FILETYPE_PEM) <= 0 || SSL_accept(ssl) <= 0)
+    if (!ssl || !buffer)
         return side_failed(side, "no TLS");
     while ((got = SSL_read(ssl, buffer, READ_BYTES)) > 0)
         meter_count(&side->meter, (size_t)got);
@@ -89,14 +117,11 @@ int tls_receive(struct side *side)
 
 int tls_send(struct side *side)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    SSL *ssl = tls_over(tcp_connect_one(side), ctx);
+    SSL_CTX *ctx = tls_client(side);
+    SSL *ssl = tls_over(ctx, tcp_connect_one(side), false);
     int wrote;
 
-    if (!ssl || !SSL_CTX_load_verify_file(ctx, side->stage->certificate))
-        return side_failed(side, "no TLS");
-    SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-    if (!SSL_set1_host(ssl, "bench.example") || SSL_connect(ssl) <= 0)
+    if (!ssl)
         return side_failed(side, "no TLS");
     do {
         wrote = SSL_write(ssl, side->stage->bytes, CHUNK_BYTES);

@@ -28,6 +28,19 @@ try_bulk() {
     done
 }
 
+try_latency() {
+    local name
+    for name in tcp-reference tls-reference /tcp/tls /udp/ptcp /udp/seal/ptcp; do
+        try "$name" "$top_builddir/bench/latency" "$name" 0.02
+    done
+}
+
+try_file() {
+    head -c 1000000 /dev/zero >"$work/file"
+    try p2pcat bash "$top_srcdir/bench/file" p2pcat "$work/file"
+    ! command -v socat >/dev/null || try socat bash "$top_srcdir/bench/file" socat "$work/file"
+}
+
 # The whole of bench/run, with its namespaces.
 try_run() {
     local table
@@ -48,5 +61,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export BENCH_OUTPUT=$work
 try_bulk
+try_latency
+try_file
 try_run
 exit $failed
