@@ -245,9 +245,15 @@ statistics() {
     reap $listener
     check "--json is JSON, and right" "3000000 true true" \
         "$(jq -r '"\(.sent_bytes) \(.rtt_us > 0) \(.stack | contains("seal"))"' stats-connect.err)"
-    for word in stack moved RTT loss cwnd; do
+    check "--json tells of every layer" "true true true true true true true" \
+        "$(jq -r '"\(.packets_sent > 50) \(.cpu_seconds > 0) \(.handshake_us > 0) \(.cipher | length > 3)",
+            "\(.seal.handshakes == 1) \(.udp.bytes_sent > 3000000) \(.pacing_bytes_per_s > 0)"' \
+            stats-connect.err | paste -sd ' ')"
+    for word in stack cipher moved RTT loss cwnd rate recovery path CPU; do
         check_says "--stats has $word" stats.err "^$word "
     done
+    input=big run stats-lines --ephemeral --stats connect "$(cat stats.ticket)" --timeout 1
+    check "--stats of what never opened is nothing" 0 "$(grep -c '^moved' stats-lines.err)"
 }
 
 words() {

@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include "http.h"
+#include "stats.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,8 +21,7 @@ struct fetch {
     uint64_t over_us; /* when the last byte was there */
     struct stk_timer tick;
     char stack[512];
-    struct stk_stats stats;
-    bool has_stats;
+    struct stats stats;
 };
 
 static void note_conn(struct fetch *f)
@@ -30,7 +30,7 @@ static void note_conn(struct fetch *f)
 
     if (conn == NULL)
         return;
-    f->has_stats = stk_conn_query(conn, STK_QUERY_STATS, &f->stats, sizeof f->stats) == 0;
+    stats_take(&f->stats, conn);
     if (f->stack[0] == '\0') {
         stk_conn_describe(conn, f->stack, sizeof f->stack);
         talk_verbose("stack %s", f->stack);
@@ -207,24 +207,11 @@ static void on_stop(struct app *app)
 
 static void show_stats(const struct fetch *f, uint64_t took_us)
 {
-    const double seconds = (double)took_us / 1e6;
-    char size[TALK_SIZE_MAX], rate[TALK_SIZE_MAX];
+    const struct stats_sums sums = {
+        .stack = f->stack, .received_bytes = f->received, .seconds = (double)took_us / 1e6};
 
-    if (f->app.options.json) {
-        fprintf(stderr, "{\"stack\":\"%s\",\"seconds\":%.3f,\"received_bytes\":%" PRIu64, f->stack,
-                seconds, f->received);
-        if (f->has_stats)
-            fprintf(stderr,
-                    ",\"rtt_us\":%" PRIu64 ",\"packets_lost\":%" PRIu64 ",\"cwnd_bytes\":%" PRIu64,
-                    f->stats.rtt_us, f->stats.packets_lost, f->stats.cwnd_bytes);
-        fputs("}\n", stderr);
-    } else if (f->app.options.stats) {
-        fprintf(stderr, "stack     %s\nmoved     %s in %.3f s: %s/s\n", f->stack,
-                talk_size(f->received, size), seconds,
-                talk_size(seconds > 0 ? (uint64_t)((double)f->received / seconds) : 0, rate));
-        if (f->has_stats)
-            fprintf(stderr, "RTT       %.3f ms\n", (double)f->stats.rtt_us / 1e3);
-    }
+    if (f->app.options.json || f->app.options.stats)
+        stats_show(&f->stats, &sums, f->app.options.json);
 }
 
 static int start(struct fetch *f, const char *address)

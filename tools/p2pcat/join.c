@@ -8,13 +8,18 @@ static struct join_side *side_of(const struct stk_conn *conn) { return stk_conn_
 static void take_stats(struct join_side *side)
 {
     struct join *join = side->join;
-    struct stk_stats stats;
 
-    if (side->conn == NULL ||
-        stk_conn_query(side->conn, STK_QUERY_STATS, &stats, sizeof stats) != 0)
+    if (side->conn == NULL || (join->of != NULL && join->of != side))
         return;
-    join->stats = stats;
-    join->has_stats = true;
+    stats_take(&join->stats, side->conn);
+    if (join->stats.has_path)
+        join->of = side;
+}
+
+void join_take_stats(struct join *join)
+{
+    take_stats(&join->a);
+    take_stats(&join->b);
 }
 
 /* A side that stays is done when the other one is. */

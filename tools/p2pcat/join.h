@@ -5,7 +5,7 @@
 #ifndef P2PCAT_JOIN_H
 #define P2PCAT_JOIN_H
 
-#include "stack.h"
+#include "stats.h"
 
 struct join;
 
@@ -32,8 +32,8 @@ struct join {
     struct stk_task task;
     bool finish_with_peer; /* the end of one side is the end of both: nobody types on */
     uint64_t started_us;
-    struct stk_stats stats; /* of the first side that has any, taken before it closes */
-    bool has_stats;
+    struct stats stats;         /* of the first side that has any, taken before it closes */
+    const struct join_side *of; /* that side */
     bool ended;
 };
 
@@ -48,6 +48,8 @@ void join_side_failed(struct join_side *side, const struct stk_error *error);
 void join_stop_reading(struct join_side *side);
 /* Ends both sides at once; done() follows. */
 void join_abort(struct join *join);
+/* The latest statistics. */
+void join_take_stats(struct join *join);
 /* The error that explains the end: NULL if all ended in order. */
 const struct stk_error *join_error(const struct join *join, const struct join_side **side);
 

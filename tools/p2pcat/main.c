@@ -42,7 +42,7 @@ static const char usage_all[] =
     "  --recv-only        send nothing of standard input\n"
     "  --timeout SECONDS  give up connecting after so long  --progress  for pipes, too\n"
     "  -o, --output FILE  write the page there (http)     -I, --head  fetch its head only\n"
-    "  --stats            RTT, loss, cwnd and rate at the end   --json  as JSON\n"
+    "  --stats            rate, RTT, loss, CPU at the end         --json  as JSON\n"
     "  -v, --verbose      say which stack and path is used      -q, --quiet\n"
     "  -h, --help         this text                             --version\n"
     "\n"

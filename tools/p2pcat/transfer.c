@@ -42,17 +42,21 @@ static bool wants_progress(struct transfer *t)
 
 static void show_progress(struct transfer *t)
 {
-    char done[TALK_SIZE_MAX], all[TALK_SIZE_MAX], rate[TALK_SIZE_MAX];
+    char done[TALK_SIZE_MAX], all[TALK_SIZE_MAX], rate[TALK_SIZE_MAX], brief[STATS_BRIEF_MAX] = "";
 
+    if (t->app->options.stats) {
+        join_take_stats(&t->join);
+        stats_brief(&t->join.stats, brief);
+    }
     talk_size(moved(t), done);
     talk_size((uint64_t)t->rate, rate);
     if (t->total > 0 && t->join.b.received <= t->total && t->join.b.received > 0) {
         const double left_s = t->rate > 1 ? (double)(t->total - t->join.b.received) / t->rate : 0;
 
-        talk_progress("%s of %s  %3.0f %%  %s/s  %.0f s left", done, talk_size(t->total, all),
-                      100.0 * (double)t->join.b.received / (double)t->total, rate, left_s);
+        talk_progress("%s of %s  %3.0f %%  %s/s  %.0f s left  %s", done, talk_size(t->total, all),
+                      100.0 * (double)t->join.b.received / (double)t->total, rate, left_s, brief);
     } else {
-        talk_progress("%s  %s/s", done, rate);
+        talk_progress("%s  %s/s  %s", done, rate, brief);
     }
 }
 
@@ -103,8 +107,11 @@ static void on_opened(struct join *join, struct join_side *side)
             join_stop_reading(side);
         return;
     }
-    if (t->opened_us == 0)
+    if (t->opened_us == 0) {
         t->opened_us = stk_loop_now_us(t->app->loop);
+        if (stk_conn_listener(side->conn) == NULL)
+            t->handshake_us = t->opened_us - t->join.started_us;
+    }
     note_remote(t, side->conn);
     if (side == &join->a && wants_progress(t) && !stk_timer_armed(&t->tick)) {
         t->shown_us = t->opened_us;
@@ -116,55 +123,15 @@ static void on_opened(struct join *join, struct join_side *side)
  * ------------------------------------------------------------------------------------------------
  */
 
-static void show_stats_json(const struct transfer *t, double seconds)
-{
-    const struct stk_stats *s = &t->join.stats;
-    char stack[1024];
-    size_t len = 0;
-
-    for (const char *c = t->stack; *c != '\0' && len + 2 < sizeof stack; c++) {
-        if (*c == '"' || *c == '\\')
-            stack[len++] = '\\';
-        stack[len++] = *c;
-    }
-    stack[len] = '\0';
-    fprintf(stderr,
-            "{\"stack\":\"%s\",\"seconds\":%.3f,\"sent_bytes\":%" PRIu64
-            ",\"received_bytes\":%" PRIu64 ",\"rate_bytes_per_s\":%.0f",
-            stack, seconds, t->join.b.received, t->join.a.received,
-            seconds > 0 ? (double)moved(t) / seconds : 0);
-    if (t->join.has_stats)
-        fprintf(stderr,
-                ",\"rtt_us\":%" PRIu64 ",\"min_rtt_us\":%" PRIu64 ",\"cwnd_bytes\":%" PRIu64
-                ",\"packets_sent\":%" PRIu64 ",\"packets_received\":%" PRIu64
-                ",\"packets_lost\":%" PRIu64 ",\"bytes_retransmitted\":%" PRIu64 ",\"mtu\":%" PRIu32
-                ",\"congestion_control\":\"%s\"",
-                s->rtt_us, s->min_rtt_us, s->cwnd_bytes, s->packets_sent, s->packets_received,
-                s->packets_lost, s->bytes_retransmitted, s->mtu, s->congestion_control);
-    fputs("}\n", stderr);
-}
-
 static void show_stats(const struct transfer *t, double seconds)
 {
-    const struct stk_stats *s = &t->join.stats;
-    char sent[TALK_SIZE_MAX], received[TALK_SIZE_MAX], rate[TALK_SIZE_MAX], cwnd[TALK_SIZE_MAX];
+    const struct stats_sums sums = {.stack = t->stack,
+                                    .sent_bytes = t->join.b.received,
+                                    .received_bytes = t->join.a.received,
+                                    .handshake_us = t->handshake_us,
+                                    .seconds = seconds};
 
-    fprintf(stderr, "stack     %s\n", t->stack);
-    fprintf(stderr, "moved     %s sent, %s received in %.3f s: %s/s\n",
-            talk_size(t->join.b.received, sent), talk_size(t->join.a.received, received), seconds,
-            talk_size(seconds > 0 ? (uint64_t)((double)moved(t) / seconds) : 0, rate));
-    if (!t->join.has_stats)
-        return;
-    fprintf(stderr, "RTT       %.3f ms (minimum %.3f ms)\n", (double)s->rtt_us / 1e3,
-            (double)s->min_rtt_us / 1e3);
-    fprintf(stderr,
-            "loss      %" PRIu64 " of %" PRIu64 " packets (%.2f %%), %" PRIu64
-            " bytes sent again\n",
-            s->packets_lost, s->packets_sent,
-            s->packets_sent > 0 ? 100.0 * (double)s->packets_lost / (double)s->packets_sent : 0.0,
-            s->bytes_retransmitted);
-    fprintf(stderr, "cwnd      %s%s%s, MTU %" PRIu32 "\n", talk_size(s->cwnd_bytes, cwnd),
-            s->congestion_control[0] != '\0' ? ", " : "", s->congestion_control, s->mtu);
+    stats_show(&t->join.stats, &sums, t->app->options.json);
 }
 
 static void tell_error(struct transfer *t)
@@ -191,10 +158,10 @@ static void tell_error(struct transfer *t)
  */
 static uint64_t last_words_us(const struct join *join)
 {
-    const struct stk_stats *s = &join->stats;
+    const struct stk_stats *s = &join->stats.path;
     const uint64_t wait_us = 3 * (s->rtt_us + 4 * s->rtt_variance_us + 25000);
 
-    if (!join->has_stats)
+    if (!join->stats.has_path)
         return 0;
     return wait_us < LAST_WORDS_MAX_US ? wait_us : LAST_WORDS_MAX_US;
 }
@@ -210,9 +177,7 @@ static void on_done(struct join *join)
     talk_progress_clear();
     app->last_words_us = last_words_us(join);
     tell_error(t);
-    if (t->opened_us > 0 && app->options.json)
-        show_stats_json(t, seconds);
-    else if (t->opened_us > 0 && app->options.stats)
+    if (t->opened_us > 0 && (app->options.json || app->options.stats))
         show_stats(t, seconds);
     stk_list_remove(&t->node);
     app->transfer_count--;

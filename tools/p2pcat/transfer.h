@@ -13,7 +13,8 @@ struct transfer {
     struct stk_node node;
     struct stk_timer tick;
     uint64_t opened_us;
-    uint64_t total; /* bytes that will go over if that is known, else 0 */
+    uint64_t handshake_us; /* from the first attempt until it was open; 0: this side listens */
+    uint64_t total;        /* bytes that will go over if that is known, else 0 */
     uint64_t shown_bytes, shown_us;
     double rate; /* smoothed, bytes per second */
     char stack[512], path[160];
