@@ -124,6 +124,8 @@ static void tell(struct ptcp_bridge *bridge)
     while ((conn = ptcp_next_event(bridge->endpoint))) {
         const unsigned events = ptcp_conn_take_events(conn);
 
+        if (events & PTCP_DOUBT)
+            stk_port_doubt(bridge->port, conn->association);
         if (conn->user)
             ptcp_layer_notify(conn->user, conn, events);
     }
@@ -260,7 +262,8 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
         ptcp_association_ready(bridge->endpoint, now_us, association);
         tell(bridge);
     } else if (event == STK_ASSOCIATION_MOVED || event == STK_ASSOCIATION_REBOUND) {
-        ptcp_association_moved(bridge->endpoint, now_us, association);
+        ptcp_association_moved(bridge->endpoint, now_us, association,
+                               event == STK_ASSOCIATION_MOVED);
     } else if (event == STK_ASSOCIATION_FAILED) {
         bridge->failure = error ? *error : (struct stk_error){.code = -ECONNABORTED};
         ptcp_association_failed(bridge->endpoint, now_us, association,

@@ -2,6 +2,8 @@
 #include "endpoint.h"
 #include "error.h"
 
+enum { DOUBT_TIMEOUTS = 2 }; /* probe time-outs in a row: another path is looked for */
+
 /* Records of sent packets keep their memory for so long: in a transfer it is needed again soon. */
 enum { QUIET_US = 1000000 };
 
@@ -32,6 +34,20 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
     return silence_starts_us(conn) + conn->keepalive_us;
 }
 
+/*
+ * A peer that sends falls silent in the middle of its stream. It may have nothing to say; but our
+ * address may be another since a NAT has forgotten us, and then it is for us to speak: a receiver
+ * that has acknowledged everything would wait for ever, and the peer's probes go where we were.
+ */
+static uint64_t silence_due_us(const struct ptcp_conn *conn)
+{
+    if (conn->association == 0 || is_busy(conn) || is_opening(conn) ||
+        conn->in.fin_offset != UINT64_MAX || conn->in.contiguous < conn->silence_from)
+        return UINT64_MAX;
+    return conn->heard_us +
+           ptcp_rtt_probe_timeout_us(&conn->path->rtt, conn->recovery.peer_ack_delay_us);
+}
+
 static uint64_t quiet_due_us(const struct ptcp_conn *conn)
 {
     return ptcp_sent_is_idle(&conn->recovery.ring) ? conn->recovery.last_eliciting_us + QUIET_US
@@ -42,6 +58,7 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
 {
     uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn));
 
+    due_us = min_u64(due_us, silence_due_us(conn));
     if (is_busy(conn))
         due_us = min_u64(due_us, conn->progress_us + conn->user_timeout_us);
     if (conn->idle_timeout_us)
@@ -119,6 +136,12 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
     }
+    if (silence_due_us(conn) <= now_us) {
+        PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
+        conn->silence_from = conn->in.contiguous + PTCP_SILENCE_BYTES;
+        conn->due |= PTCP_DUE_PING;
+        ptcp_acks_hurry(&conn->acks, now_us); /* the last ones may have gone astray */
+    }
     if (quiet_due_us(conn) <= now_us)
         ptcp_sent_free(&conn->recovery.ring);
     if (conn->blocked_us <= now_us) {
@@ -131,7 +154,11 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
 
         PTCP_TRACE(conn->trace, expired, conn, late ? PTCP_TRACE_LOSS : PTCP_TRACE_PROBE);
         ptcp_recovery_timeout(&conn->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
+        if (!late)
+            ptcp_acks_hurry(&conn->acks, now_us);
         PTCP_TRACE(conn->trace, updated, conn);
+        if (conn->association && conn->recovery.pto_count >= DOUBT_TIMEOUTS)
+            ptcp_conn_raise(conn, PTCP_DOUBT);
     }
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -25,6 +25,9 @@ struct ptcp_endpoint;
 
 enum { PTCP_HANDSHAKE_MAX_BYTES = 100 }; /* of a SYN_ACK, as a datagram */
 
+/* So many bytes since the peer's silence was last asked about are the middle of something. */
+enum { PTCP_SILENCE_BYTES = 16 << 10 };
+
 /* The same meaning as in layer.h. */
 enum ptcp_event {
     PTCP_READY = 1,
@@ -34,6 +37,7 @@ enum ptcp_event {
     PTCP_TX_DONE = 16,
     PTCP_ERROR = 32,
     PTCP_CLOSED = 64, /* nothing follows; the handle may be released */
+    PTCP_DOUBT = 128, /* for who drives the endpoint: the association's path may be dead */
 };
 
 /* What waits to be put into a packet. */
@@ -89,8 +93,10 @@ struct ptcp_conn {
     uint32_t handshake_us, path_changes;
     uint64_t pace_us;    /* the pacer lets the next packet go then; 0: no wait */
     uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
-    uint64_t skip_at;    /* packet number to leave out */
-    uint64_t challenge;  /* to be echoed in a PATH_RESPONSE */
+    uint64_t
+        silence_from;   /* from this offset of the peer's stream on, its silence is asked about */
+    uint64_t skip_at;   /* packet number to leave out */
+    uint64_t challenge; /* to be echoed in a PATH_RESPONSE */
     uint64_t frequency_sequence;
     uint32_t asked_every; /* packets per ACK that the peer was last asked for */
     uint8_t blocked_count;

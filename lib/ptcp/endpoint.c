@@ -837,21 +837,34 @@ static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
     return conn && conn->association == association ? conn : NULL;
 }
 
-void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
+/*
+ * What is in flight goes again at once, and nobody is blamed: the peer is no more where it went.
+ * But where the way before still answers, the switch was made before that one broke, and the
+ * packets under way will arrive.
+ */
+static void go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                  bool anew)
+{
+    if (!anew || !ptcp_recovery_is_answered(&conn->recovery, conn->path, now_us))
+        ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    if (anew)
+        ptcp_path_reset(conn->path, now_us);
+    ptcp_path_pace(conn->path, now_us);
+    conn->path_changes++;
+    PTCP_TRACE(conn->trace, migrated, conn);
+    conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
+    ptcp_endpoint_touch(endpoint, conn);
+}
+
+void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                            bool anew)
 {
     for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
         for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
             struct ptcp_conn *conn = conn_of(slot, association);
 
-            if (!conn)
-                continue;
-            ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
-            ptcp_path_reset(conn->path);
-            ptcp_path_pace(conn->path, now_us);
-            conn->path_changes++;
-            PTCP_TRACE(conn->trace, migrated, conn);
-            conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
-            ptcp_endpoint_touch(endpoint, conn);
+            if (conn)
+                go_on(endpoint, conn, now_us, anew);
         }
     }
 }

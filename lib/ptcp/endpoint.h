@@ -114,7 +114,9 @@ void ptcp_say_goodbye(struct ptcp_endpoint *endpoint);
 void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
 /* Connections that came with an early SYN are real. */
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
-void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
+/* `anew`: over another path; otherwise a NAT forgot the port, and what was learnt holds. */
+void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                            bool anew);
 void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
                              int code, const char *text);
 /* The port is dead: all connections end with this error. */

@@ -149,7 +149,7 @@ void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned
         const int code = ptcp_conn_error(conn, &text);
         stk_layer_fail(layer, code, "%s", text);
     }
-    stk_layer_raise(layer, events & ~(unsigned)(PTCP_CLOSED | PTCP_ERROR));
+    stk_layer_raise(layer, events & ~(unsigned)(PTCP_CLOSED | PTCP_ERROR | PTCP_DOUBT));
 }
 
 /* --- The stream
@@ -304,6 +304,12 @@ static int query(struct stk_layer *layer, int key, void *out, size_t len)
     }
     if (key == STK_QUERY_PEER_ADDR && ptcp->association == 0 && len >= sizeof(struct stk_addr)) {
         *(struct stk_addr *)out = ptcp->conn->peer;
+        return 0;
+    }
+    if (key == STK_QUERY_ASSOCIATION && ptcp->association &&
+        len >= sizeof(struct stk_association)) {
+        *(struct stk_association *)out =
+            (struct stk_association){ptcp->bridge->port, ptcp->association};
         return 0;
     }
     return query_port(ptcp, key, out, len);

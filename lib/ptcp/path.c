@@ -10,13 +10,14 @@ void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint1
     ptcp_pacer_init(&path->pacer, path->mtu.current);
 }
 
-void ptcp_path_reset(struct ptcp_path *path)
+void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us)
 {
     const uint16_t fixed = path->mtu.fixed ? path->mtu.current : 0;
     const struct ptcp_path old = *path;
 
     ptcp_path_init(path, old.cc.type, old.overhead, old.mtu.max, fixed);
     path->validated = old.validated;
+    path->since_us = now_us;
     path->delivery = old.delivery;
     path->delivery.rate = path->delivery.app_limited_until = 0;
 }

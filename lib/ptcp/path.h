@@ -23,8 +23,9 @@ struct ptcp_path {
     struct ptcp_reduction reduction;
     struct ptcp_pacer pacer;
     struct ptcp_mtu mtu;
-    uint16_t overhead;                        /* bytes that lower layers add to each packet */
-    bool validated;                           /* the peer receives at its address */
+    uint64_t since_us; /* what was sent before went another way, and says nothing of this one */
+    uint16_t overhead; /* bytes that lower layers add to each packet */
+    bool validated;    /* the peer receives at its address */
     uint64_t unvalidated_in, unvalidated_out; /* datagram bytes until then */
 };
 
@@ -33,7 +34,7 @@ enum { PTCP_AMPLIFICATION_MAX = 3 };
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
                     uint16_t max_datagram, uint16_t fixed_mtu);
 /* The peer has moved: nothing that was learnt holds any more, but for what is in flight. */
-void ptcp_path_reset(struct ptcp_path *path);
+void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us);
 /* `mtu.current` changed. */
 void ptcp_path_resize(struct ptcp_path *path);
 /* New window or RTT: adopt the pacing rate. */

@@ -114,7 +114,8 @@ static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, u
                        const struct ptcp_ack *ack, const struct news *news,
                        struct ptcp_ack_sample *sample)
 {
-    if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us)
+    if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us ||
+        news->newest.time_us < path->since_us)
         return;
     sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
     ptcp_rtt_sample(&path->rtt, sample->rtt_us,
@@ -216,7 +217,7 @@ static void report_losses(struct ptcp_recovery *recovery, struct ptcp_path *path
     const uint64_t reduced_us = path->cc.recovery_start_us;
     const bool reduced = path->cc.reduced;
 
-    if (losses->count == 0)
+    if (losses->count == 0 || losses->newest_us < path->since_us)
         return;
     const struct ptcp_loss_sample sample = {.now_us = now_us,
                                             .lost_bytes = losses->bytes,
@@ -277,7 +278,7 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
     sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
     sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
     take_ecn(recovery, path, ack, &sample);
-    if (news->bytes > 0)
+    if (news->bytes > 0 && news->newest.time_us >= path->since_us)
         path->cc.type->on_ack(&path->cc, &sample);
     if (path->cc.low_samples)
         ptcp_delivery_app_limited(&path->delivery);
@@ -349,6 +350,14 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
     recovery->probes = PTCP_PTO_PROBES;
     if (ptcp_mtu_timeout(&path->mtu, recovery->pto_count, now_us))
         ptcp_path_resize(path);
+}
+
+/* Who answers still acknowledges what was sent a round trip ago; who is gone, nothing younger than
+ * two. */
+bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                               uint64_t now_us)
+{
+    return path->rtt.sampled && now_us - recovery->newest_acked_us <= path->rtt.smoothed_us * 7 / 4;
 }
 
 void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,

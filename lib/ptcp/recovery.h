@@ -62,6 +62,9 @@ uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct
 /* The timer is due: declares losses, or asks for probes. */
 void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                            const struct ptcp_recovery_owner *type, void *owner);
+/* The path lets ACKs through, as far as those that came tell. */
+bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
+                               uint64_t now_us);
 /* Everything outstanding is lost without blame: a retry, or a new path. */
 void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
                            const struct ptcp_recovery_owner *type, void *owner);

@@ -102,6 +102,12 @@ enum stk_association_event {
     STK_ASSOCIATION_REBOUND, /* the peer's port changed (a NAT forgot it): the path is the same */
 };
 
+/* One relation of a port; the port is borrowed. */
+struct stk_association {
+    struct stk_port *port;
+    uint64_t id;
+};
+
 /* Who sits on top of a port, and what it is told. Input is called inside the loop's turn, never
  * inside send(). */
 struct stk_port_user {

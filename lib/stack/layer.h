@@ -61,6 +61,7 @@ enum stk_query_key {
     STK_QUERY_EXIT_STATUS, /* int: wait status of a child that ended */
     STK_QUERY_RESUMED,     /* int: 1 if the TLS session was resumed */
     STK_QUERY_PATH,        /* char[]: the path in words, such as "direct 192.0.2.1:4001" */
+    STK_QUERY_ASSOCIATION, /* struct stk_association: the sealed relation that carries it */
     STK_QUERY_USER = 1000, /* from here on: keys of layers outside the library */
 };
 
