@@ -6,6 +6,7 @@
  * virtual time.
  */
 #include "harness.h"
+#include "ptcp.h"
 #include "seal.h"
 #include "transfer.h"
 
@@ -380,6 +381,67 @@ static void a_dead_path_is_left_for_one_that_was_kept_in_reserve(void)
     }
 }
 
+/* --- Datagram size -----------------------------------------------------------------------------
+ */
+
+static void set_mtu(uint16_t mtu)
+{
+    struct stk_sim_wire changed = wire;
+
+    changed.mtu = mtu;
+    stk_sim_link_set(world.outer, STK_SIM_FORTH, &changed);
+    stk_sim_link_set(world.outer, STK_SIM_BACK, &changed);
+}
+
+static struct stk_ptcp_stats sender_stats(void)
+{
+    const struct transfer *t = &world.transfer;
+    struct stk_ptcp_stats stats = {0};
+
+    CU_ASSERT_EQUAL(stk_conn_query(receiver() == &t->client ? t->server.conn : t->client.conn,
+                                   STK_QUERY_PTCP_STATS, &stats, sizeof(stats)),
+                    0);
+    return stats;
+}
+
+static void a_path_that_takes_less_from_now_on_is_found_within_three_timeouts(void)
+{
+    for (int down = 0; down < 2; down++) {
+        set_up(down ? 0 : BYTES, down ? BYTES : 0);
+        run_to_change();
+        const struct stk_ptcp_stats before = sender_stats();
+        CU_ASSERT_EQUAL(before.mtu_bytes, 1472);
+        set_mtu(1400);
+        while (sender_stats().mtu_bytes == 1472)
+            stk_sim_run_for(world.sim, MS);
+        const struct stk_ptcp_stats after = sender_stats();
+        printf(" %d time-outs", (int)(after.probe_timeouts - before.probe_timeouts));
+        CU_ASSERT_TRUE(after.probe_timeouts - before.probe_timeouts <= 3);
+        stk_sim_run_for(world.sim, 2 * SECOND);
+        CU_ASSERT_EQUAL(sender_stats().mtu_bytes, 1320); /* and 28 bytes of headers */
+        tear_down();
+    }
+}
+
+static void a_large_datagram_size_is_found_in_a_few_round_trips(void)
+{
+    const struct stk_sim_wire loopback = {.delay_us = 25};
+    uint64_t found_us;
+
+    set_up(BYTES, 0);
+    stk_sim_link_set(world.inner, STK_SIM_FORTH, &loopback);
+    stk_sim_link_set(world.inner, STK_SIM_BACK, &loopback);
+    stk_sim_link_set(world.outer, STK_SIM_FORTH, &loopback);
+    stk_sim_link_set(world.outer, STK_SIM_BACK, &loopback);
+    stk_sim_run_for(world.sim, 200); /* connected: two round trips */
+    for (found_us = 0; found_us < MS * 100 && sender_stats().mtu_bytes < 65507; found_us += 10)
+        stk_sim_run_for(world.sim, 10);
+    printf(" %d round trips", (int)(found_us / 100));
+    CU_ASSERT_TRUE(found_us <= 10 * 100);
+    stk_sim_run_for(world.sim, SECOND);
+    tear_down();
+}
+
 static CU_TestInfo tests[] = {
     {"a NAT that forgets a sender stops it for less than a round trip",
      a_nat_that_forgets_a_sender_stops_it_for_less_than_a_round_trip},
@@ -396,6 +458,10 @@ static CU_TestInfo tests[] = {
      a_path_from_above_takes_over_before_the_old_one_is_left},
     {"a dead path is left for one that was kept in reserve",
      a_dead_path_is_left_for_one_that_was_kept_in_reserve},
+    {"a path that takes less from now on is found within three time-outs",
+     a_path_that_takes_less_from_now_on_is_found_within_three_timeouts},
+    {"a large datagram size is found in a few round trips",
+     a_large_datagram_size_is_found_in_a_few_round_trips},
     CU_TEST_INFO_NULL,
 };
 

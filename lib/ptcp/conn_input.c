@@ -49,7 +49,8 @@ static void acked(void *owner, const struct ptcp_sent *record)
         ptcp_acks_confirmed(&conn->acks, record->ack_largest);
     if (record->flags & PTCP_CARRIED_BLOCKED)
         plan_next_question(conn, conn->heard_us);
-    if (ptcp_mtu_acked(&conn->path->mtu, record->size, record->flags & PTCP_SENT_PROBE))
+    if (ptcp_mtu_acked(&conn->path->mtu, record->size, record->flags & PTCP_SENT_PROBE,
+                       conn->heard_us))
         ptcp_path_resize(conn->path);
 }
 
@@ -107,12 +108,15 @@ static void adapt_ack_frequency(struct ptcp_conn *conn)
 
 static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
 {
+    const uint32_t timeouts = conn->recovery.pto_count;
     const uint64_t una = conn->out.una;
     const int rc =
         ptcp_recovery_ack(&conn->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
 
     if (rc <= 0)
         return rc;
+    if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
+        ptcp_path_resize(conn->path);
     conn->progress_us = now_us;
     if (conn->out.una > una) {
         conn->released_us = now_us;

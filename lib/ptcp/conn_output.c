@@ -282,6 +282,14 @@ static void skip_a_number(struct ptcp_conn *conn)
         conn->recovery.ring.next + SKIP_MIN + ptcp_endpoint_random(conn->endpoint) % SKIP_SPREAD;
 }
 
+/* Where large packets vanish, small ones tell: after the first probes, they are small. */
+static size_t probe_size(const struct ptcp_conn *conn, size_t size)
+{
+    const size_t small = (size_t)PTCP_MTU_MIN - conn->path->overhead;
+
+    return conn->recovery.pto_count >= PTCP_MTU_SMALL_TIMEOUTS && small < size ? small : size;
+}
+
 /* The first packet of a run may carry everything, the others only stream data. */
 static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
                          bool first)
@@ -297,7 +305,7 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
     if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
         return 0;
     skip_a_number(conn);
-    begin(&draft, conn, PTCP_DATA, at, size);
+    begin(&draft, conn, PTCP_DATA, at, probe ? probe_size(conn, size) : size);
     if (first && (conn->acks.waiting > 0 || conn->acks.due_us <= now_us))
         add_ack(&draft, conn, now_us);
     if (first) {
@@ -318,7 +326,10 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
     return finish(&draft, conn, now_us);
 }
 
-/* A PING, padded to the size in question. */
+/*
+ * A PING, padded to the size in question. It goes before the data, which would leave it no room:
+ * one at a time may exceed the window by half of it.
+ */
 static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room)
 {
     struct ptcp_path *path = conn->path;
@@ -327,7 +338,7 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
 
     if (wish == 0 || !conn->confirmed || conn->out.lost.count > 0 ||
         conn->out.next - conn->out.una < path->mtu.current || room < wish ||
-        path->delivery.in_flight + wish > path->cc.window_bytes ||
+        2 * (uint64_t)wish > path->cc.window_bytes || conn->recovery.probes > 0 ||
         ptcp_sent_reserve(&conn->recovery.ring, true) < 0)
         return 0;
     begin(&draft, conn, PTCP_DATA, at, (size_t)(wish - path->overhead));
@@ -417,12 +428,14 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
                       build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path)));
     if (is_handshaking(conn))
         return 0;
-    if (fill_run(conn, now_us, run, capacity)) {
-        note_app_limited(conn);
-        PTCP_TRACE(conn->trace, updated, conn);
-        return 1;
-    }
     size = build_mtu_probe(conn, now_us, run->data, capacity);
-    run->probe = size > 0;
-    return single(run, size);
+    if (size > 0) {
+        run->probe = true;
+        return single(run, size);
+    }
+    if (!fill_run(conn, now_us, run, capacity))
+        return 0;
+    note_app_limited(conn);
+    PTCP_TRACE(conn->trace, updated, conn);
+    return 1;
 }

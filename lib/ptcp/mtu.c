@@ -7,16 +7,40 @@
 static const uint16_t sizes[] = {PTCP_MTU_MIN, PTCP_MTU_BASE, 1320, 1392,  1452,  1472,
                                  4052,         8952,          8972, 16384, 32768, 65507};
 
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+/* First the sizes that most links have, so that a search upwards takes few round trips. */
+static const uint16_t leaps[] = {1472, 8972, 65507};
+
+static uint16_t min_u16(uint16_t a, uint16_t b) { return a < b ? a : b; }
+
+static uint16_t next_leap(const struct ptcp_mtu *mtu)
+{
+    for (size_t i = 0; i < sizeof(leaps) / sizeof(leaps[0]); i++) {
+        if (leaps[i] > mtu->current)
+            return min_u16(leaps[i], mtu->max);
+    }
+    return mtu->max;
+}
+
+/* The middle one of the sizes between what passes and what did not; 0: there is none. */
+static uint16_t between(uint16_t low, uint16_t high)
+{
+    size_t from = 0, to = 0;
+
+    while (from < SIZES && sizes[from] <= low)
+        from++;
+    for (to = from; to < SIZES && sizes[to] < high;)
+        to++;
+    return from < to ? sizes[from + (to - from) / 2] : 0;
+}
+
 /* What has passed before is tried first: heavy loss looks like a black hole, and ends. */
 static uint16_t next_size(const struct ptcp_mtu *mtu)
 {
     if (mtu->proven > mtu->current)
-        return mtu->proven < mtu->max ? mtu->proven : mtu->max;
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        if (sizes[i] > mtu->current)
-            return sizes[i] < mtu->max ? sizes[i] : mtu->max;
-    }
-    return mtu->max;
+        return min_u16(mtu->proven, mtu->max);
+    return mtu->failed ? between(mtu->current, mtu->failed) : next_leap(mtu);
 }
 
 void ptcp_mtu_init(struct ptcp_mtu *mtu, uint16_t max, uint16_t fixed)
@@ -49,20 +73,33 @@ uint16_t ptcp_mtu_probe(const struct ptcp_mtu *mtu, uint64_t now_us)
 
 void ptcp_mtu_probe_sent(struct ptcp_mtu *mtu) { mtu->outstanding = true; }
 
-void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
+/* Nothing is left between what passes and what does not: the path may be another one later. */
+static void rest_if_found(struct ptcp_mtu *mtu, uint64_t now_us)
 {
-    mtu->outstanding = false;
-    if (++mtu->tries < PTCP_MTU_TRIES)
+    if (mtu->current < mtu->max && next_size(mtu) != 0)
         return;
-    mtu->tries = 0;
-    if (mtu->proven > mtu->current)
-        mtu->proven = mtu->current; /* it did pass, but does so no more */
-    else
-        mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
+    mtu->failed = 0;
+    mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
 }
 
-bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe)
+void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
 {
+    const bool again = mtu->proven > mtu->current;
+    const uint16_t size = next_size(mtu);
+
+    mtu->outstanding = false;
+    if (++mtu->tries < (again ? PTCP_MTU_PROVEN_TRIES : PTCP_MTU_TRIES))
+        return;
+    mtu->tries = 0;
+    if (again)
+        mtu->proven = mtu->current; /* it did pass, but does so no more */
+    mtu->failed = size;
+    rest_if_found(mtu, now_us);
+}
+
+bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t now_us)
+{
+    mtu->large_passed |= size > PTCP_MTU_MIN;
     if (probe) {
         mtu->outstanding = false;
         mtu->tries = 0;
@@ -72,19 +109,40 @@ bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe)
     if (mtu->fixed || !probe || size <= mtu->current)
         return false;
     mtu->current = size;
+    if (mtu->failed && mtu->failed <= size)
+        mtu->failed = 0;
+    rest_if_found(mtu, now_us);
+    return true;
+}
+
+static void fall(struct ptcp_mtu *mtu, uint64_t now_us)
+{
+    mtu->current = PTCP_MTU_MIN;
+    mtu->tries = 0;
+    mtu->outstanding = false;
+    mtu->failed = 0;
+    mtu->search_us = now_us;
+}
+
+bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, unsigned timeouts, uint64_t now_us)
+{
+    const uint16_t failed = mtu->current;
+
+    if (mtu->fixed || timeouts < PTCP_MTU_SMALL_TIMEOUTS || mtu->large_passed ||
+        mtu->current <= PTCP_MTU_MIN)
+        return false;
+    fall(mtu, now_us);
+    mtu->proven = PTCP_MTU_MIN;
+    mtu->failed = failed;
     return true;
 }
 
 bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us)
 {
-    const unsigned patience =
-        mtu->proven >= mtu->current ? PTCP_MTU_PROVEN_TIMEOUTS : PTCP_MTU_BLACK_HOLE_TIMEOUTS;
-
-    if (mtu->fixed || count < patience || mtu->current <= PTCP_MTU_MIN)
+    if (count <= 1)
+        mtu->large_passed = false;
+    if (mtu->fixed || count < PTCP_MTU_BLACK_HOLE_TIMEOUTS || mtu->current <= PTCP_MTU_MIN)
         return false;
-    mtu->current = PTCP_MTU_MIN;
-    mtu->tries = 0;
-    mtu->outstanding = false;
-    mtu->search_us = now_us;
+    fall(mtu, now_us);
     return true;
 }

@@ -9,20 +9,23 @@
 #include <stdint.h>
 
 enum {
-    PTCP_MTU_MIN = 512,   /* passes any IPv4 path of 576 bytes */
-    PTCP_MTU_BASE = 1200, /* passes nearly every path of today */
-    PTCP_MTU_TRIES = 3,   /* probes of one size before it counts as too large */
+    PTCP_MTU_MIN = 512,         /* passes any IPv4 path of 576 bytes */
+    PTCP_MTU_BASE = 1200,       /* passes nearly every path of today */
+    PTCP_MTU_TRIES = 3,         /* probes of one size before it counts as too large */
+    PTCP_MTU_PROVEN_TRIES = 10, /* the same for a size that has passed before: loss is likelier */
     PTCP_MTU_AGAIN_US = 600000000,
-    PTCP_MTU_BLACK_HOLE_TIMEOUTS = 2,
-    PTCP_MTU_PROVEN_TIMEOUTS = 5, /* the same for a size that has passed: heavy loss is likelier */
+    PTCP_MTU_SMALL_TIMEOUTS = 2, /* in a row: from then on probes are small ones */
+    PTCP_MTU_BLACK_HOLE_TIMEOUTS = 3,
 };
 
 struct ptcp_mtu {
     uint16_t current;   /* what packets may have */
     uint16_t max;       /* what socket and peer take */
     uint16_t proven;    /* the largest size of which a packet was acknowledged */
+    uint16_t failed;    /* the smallest size that did not pass in this search; 0: none yet */
     bool fixed;         /* by the user: no search, no fall-back */
     bool outstanding;   /* a probe is under way */
+    bool large_passed;  /* a packet above the least size was acknowledged since the last time-out */
     uint8_t tries;      /* lost probes of the next size */
     uint64_t search_us; /* when to search again; 0: now, UINT64_MAX: never */
 };
@@ -36,7 +39,12 @@ uint16_t ptcp_mtu_probe(const struct ptcp_mtu *mtu, uint64_t now_us);
 void ptcp_mtu_probe_sent(struct ptcp_mtu *mtu);
 void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us);
 /* A packet of that size was acknowledged. True if `current` changed. */
-bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe);
+bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t now_us);
+/*
+ * After so many probe time-outs in a row small packets were acknowledged and no large ones: what is
+ * large vanishes. True if `current` changed.
+ */
+bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, unsigned timeouts, uint64_t now_us);
 /* So many probe time-outs in a row. True if `current` changed. */
 bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us);
 
