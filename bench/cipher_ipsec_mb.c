@@ -3,15 +3,16 @@
 
 #ifdef HAVE_IPSEC_MB
 #include <intel-ipsec-mb.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint8_t key[16] = "a benchmark key";
 
 struct cipher {
+    alignas(64) struct gcm_key_data key; /* the library's instructions want it aligned */
+    alignas(64) struct gcm_context_data context;
     IMB_MGR *manager;
-    struct gcm_key_data key;
-    struct gcm_context_data context;
 };
 
 static void destroy(void *opaque)
@@ -25,7 +26,7 @@ static void destroy(void *opaque)
 
 static void *create(bool sealing)
 {
-    struct cipher *cipher = aligned_alloc(64, (sizeof *cipher + 63) / 64 * 64);
+    struct cipher *cipher = aligned_alloc(alignof(struct cipher), sizeof *cipher);
 
     (void)sealing;
     if (!cipher)

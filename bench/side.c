@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +103,7 @@ static pid_t start(struct side *side, side_fn *fn, bool receives, unsigned deadl
     if (pid != 0)
         return pid;
     alarm(deadline_s);
+    prctl(PR_SET_NAME, receives ? "bench-receive" : "bench-send"); /* for profilers */
     if (network && *network && !enter_network(network))
         _exit(side_failed(side, network));
     if (!pin(receives ? 0 : 1))
@@ -109,12 +112,16 @@ static pid_t start(struct side *side, side_fn *fn, bool receives, unsigned deadl
     _exit(fn(side));
 }
 
-static bool ended_well(pid_t pid)
+static bool ended_well(const char *who, pid_t pid)
 {
     int status;
 
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
+    if (pid <= 0 || waitpid(pid, &status, 0) != pid)
+        return false;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "bench: the %s ended by signal %d%s\n", who, WTERMSIG(status),
+                WTERMSIG(status) == SIGALRM ? ": it took too long" : "");
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool sides_run(const struct stage *stage, const char *name, void *shared, side_fn *receive,
@@ -131,6 +138,6 @@ bool sides_run(const struct stage *stage, const char *name, void *shared, side_f
     const bool ready = read(ends[0], &side.port, sizeof side.port) == sizeof side.port;
     close(ends[0]);
     const pid_t sender = ready ? start(&side, send, false, deadline_s) : -1;
-    const bool sent = ended_well(sender);
-    return ended_well(receiver) && sent;
+    const bool sent = ended_well("sender", sender);
+    return ended_well("receiver", receiver) && sent;
 }
