@@ -1,5 +1,7 @@
 #include "noise.h"
 
+#include "curve.h"
+
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
@@ -112,7 +114,7 @@ static int decrypt_and_hash(struct seal_noise *noise, const uint8_t *sealed, siz
 static void take_ephemeral(struct seal_noise *noise, const uint8_t secret[SEAL_NOISE_KEY])
 {
     memcpy(noise->local_ephemeral.secret, secret, SEAL_NOISE_KEY);
-    crypto_scalarmult_base(noise->local_ephemeral.public_key, secret);
+    seal_curve_public(noise->local_ephemeral.public_key, secret);
 }
 
 void seal_noise_init(struct seal_noise *noise, bool initiator,

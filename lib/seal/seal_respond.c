@@ -1,5 +1,7 @@
 #include "seal_state.h"
 
+#include "curve.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -181,7 +183,7 @@ static uint32_t sender_index(const struct opened *in) { return stk_load_be32(in-
 static int open_initiation(struct seal_port *port, struct opened *in)
 {
     const size_t sealed_len = in->len - SEAL_HANDSHAKE_HEADER - 2 * SEAL_MAC;
-    uint8_t agreed[64], as_static[SEAL_NOISE_KEY];
+    uint8_t agreed[64];
     const size_t agreed_len = seal_prologue(agreed, in->packet);
 
     seal_noise_init(&in->noise, false, &port->local_static, NULL, agreed, agreed_len);
@@ -190,8 +192,7 @@ static int open_initiation(struct seal_port *port, struct opened *in)
         return -1;
     if (seal_first_parse(&in->first, in->payload, sealed_len - SEAL_NOISE_FIRST_OVERHEAD))
         return -1;
-    if (crypto_sign_ed25519_pk_to_curve25519(as_static, in->first.key) ||
-        memcmp(as_static, in->noise.remote_static, SEAL_NOISE_KEY))
+    if (!seal_curve_is_same(in->first.key, in->noise.remote_static))
         return -1;
     in->aead = seal_aead_choose(in->first.ciphers & port->offer, port->provider);
     return 0;
