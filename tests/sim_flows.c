@@ -69,8 +69,8 @@ static void end(struct stk_sim *sim, struct transfer *transfers, int count)
 {
     for (int i = 0; i < count; i++) {
         must(!transfers[i].server.in.wrong, "wrong bytes");
-        if (!transfers[i].client.closed)
-            stk_conn_abort(transfers[i].client.conn);
+        must(!transfers[i].client.closed, transfers[i].client.error.text);
+        stk_conn_abort(transfers[i].client.conn);
         if (transfers[i].server.conn && !transfers[i].server.closed)
             stk_conn_abort(transfers[i].server.conn);
     }

@@ -200,7 +200,7 @@ static void statistics_are_answered(void)
         ;
     CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_STATS, &stats, sizeof(stats)), 0);
     CU_ASSERT_TRUE(stats.mtu >= 512 && stats.packets_sent > 0 && stats.min_rtt_us > 0);
-    CU_ASSERT_STRING_EQUAL(stats.congestion_control, "cubic");
+    CU_ASSERT_STRING_EQUAL(stats.congestion_control, "bbr");
     CU_ASSERT_EQUAL(stk_conn_query(conn, STK_QUERY_PTCP_STATS, &ptcp, sizeof(ptcp)), 0);
     CU_ASSERT_EQUAL(ptcp.packets_sent, stats.packets_sent);
     CU_ASSERT_TRUE(ptcp.handshake_us > 0 && ptcp.path_changes == 0);

@@ -46,17 +46,21 @@ static void check_full_bw(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ac
     bbr->full_bw_reached |= bbr->full_bw_now;
 }
 
-/* Losses while the rate still grows by a quarter a round are not those of a full pipe. */
+/*
+ * Losses while the rate still grows by a quarter a round are not those of a full pipe; nor are
+ * those without delay, as far as a path may lose that much on its own.
+ */
 static void check_startup_loss(struct ptcp_cc *cc)
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
 
     if (!bbr->loss_round_start || bbr->full_bw_count == 0)
         return;
+    const uint64_t allowed_ppm =
+        ptcp_bbr_queue_was_seen(bbr) ? PTCP_BBR_LOSS_PPM : PTCP_BBR_BASE_LOSS_PPM;
     if (!bbr->ce_in_round &&
         (bbr->round_losses < PTCP_BBR_STARTUP_LOSSES ||
-         !ptcp_bbr_is_excess(cc, bbr->round_lost, bbr->round_acked + bbr->round_lost,
-                             PTCP_BBR_LOSS_PPM)))
+         !ptcp_bbr_is_excess(cc, bbr->round_lost, bbr->round_acked + bbr->round_lost, allowed_ppm)))
         return;
     bbr->undo.state = PTCP_BBR_STARTUP;
     bbr->full_bw_reached = true;
@@ -123,7 +127,7 @@ static void exit_probe_rtt(struct ptcp_cc *cc, uint64_t now_us, uint64_t deliver
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
 
-    bbr->probe_rtt_at_us = now_us;
+    bbr->probe_rtt_at_us = bbr->probed_rtt_us = now_us;
     cc->window_bytes = max_u64(cc->window_bytes, bbr->prior_window);
     cc->calm = cc->low_samples = false;
     ptcp_bbr_reset_shortterm(bbr);

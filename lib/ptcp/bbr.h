@@ -20,7 +20,7 @@ enum {
     PTCP_BBR_PROBE_RTT_EVERY_US = 5000000,
     PTCP_BBR_PROBE_RTT_US = 200000,
     PTCP_BBR_CONFIRM_DIVISOR = 16, /* a sample so little above the least RTT confirms it */
-    PTCP_BBR_QUEUE_DIVISOR = 8,    /* an RTT that much above the least is a queue */
+    PTCP_BBR_QUEUE_DIVISOR = 16,   /* an RTT that much above the least is a queue */
     PTCP_BBR_QUEUE_LEAST_US = 1000,
     PTCP_BBR_FULL_ROUNDS = 3,
     PTCP_BBR_DRAIN_ROUNDS = 3,
@@ -62,6 +62,7 @@ struct ptcp_bbr {
     uint64_t pacing_rate;
     uint64_t min_rtt_us, min_rtt_at_us;
     uint64_t probe_rtt_min_us, probe_rtt_at_us, probe_rtt_done_us;
+    uint64_t probed_rtt_us; /* when that ended last, or the first sample came */
     uint64_t extra_start_us, extra_delivered;
     uint64_t extra[2]; /* bytes: the maximum of this span of rounds, and of the one before */
     uint64_t round_end, loss_round_end; /* in delivered bytes */
@@ -131,6 +132,8 @@ void ptcp_bbr_reset_shortterm(struct ptcp_bbr *bbr);
 void ptcp_bbr_advance_bw(struct ptcp_bbr *bbr);
 /* A phase begins in which losses can't be ours. */
 void ptcp_bbr_begin_calm(struct ptcp_cc *cc);
+/* Was even the shortest round trip of this round longer than an empty path's? */
+bool ptcp_bbr_queue_was_seen(const struct ptcp_bbr *bbr);
 /* Are `lost` of `bytes` more than `allowed_ppm` and the path's own loss explain? */
 bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
                         uint64_t allowed_ppm);

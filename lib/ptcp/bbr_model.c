@@ -128,7 +128,7 @@ void ptcp_bbr_begin_calm(struct ptcp_cc *cc)
     cc->calm = true;
 }
 
-static bool queue_was_seen(const struct ptcp_bbr *bbr)
+bool ptcp_bbr_queue_was_seen(const struct ptcp_bbr *bbr)
 {
     const uint64_t slack_us =
         max_u64(bbr->min_rtt_us / PTCP_BBR_QUEUE_DIVISOR, PTCP_BBR_QUEUE_LEAST_US);
@@ -151,20 +151,35 @@ static void lower_bounds(struct ptcp_cc *cc)
         max_u64(bbr->inflight_latest, bbr->inflight_shortterm * PTCP_BBR_BETA_PERCENT / 100);
 }
 
+/* Somebody else may need the queue: without this, flows of unequal bounds hardly converge. */
+static void make_room(struct ptcp_cc *cc)
+{
+    struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
+
+    if (bbr->inflight_longterm != UINT64_MAX)
+        bbr->inflight_longterm =
+            max_u64(bbr->inflight_longterm / 100 * (100 - PTCP_BBR_HEADROOM_PERCENT),
+                    ptcp_bbr_bdp(cc, 100));
+}
+
 static void adapt_to_congestion(struct ptcp_cc *cc)
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
     /* Drain is an answer already; in the others losses bound the volume. */
     const bool probing = bbr->state == PTCP_BBR_STARTUP || bbr->state == PTCP_BBR_DRAIN ||
                          bbr->state == PTCP_BBR_REFILL || bbr->state == PTCP_BBR_UP;
-    const uint64_t allowed_ppm = queue_was_seen(bbr) ? 0 : PTCP_BBR_LOSS_PPM;
+    const bool queued = ptcp_bbr_queue_was_seen(bbr);
+    const uint64_t allowed_ppm = queued ? 0 : PTCP_BBR_LOSS_PPM;
 
     if (!bbr->loss_round_start || probing)
         return;
-    if (bbr->ce_in_round ||
-        (bbr->loss_in_round &&
-         ptcp_bbr_is_excess(cc, bbr->round_lost, bbr->round_acked + bbr->round_lost, allowed_ppm)))
+    if (bbr->ce_in_round || (bbr->loss_in_round &&
+                             ptcp_bbr_is_excess(cc, bbr->round_lost,
+                                                bbr->round_acked + bbr->round_lost, allowed_ppm))) {
         lower_bounds(cc);
+        if (queued && bbr->state == PTCP_BBR_CRUISE)
+            make_room(cc);
+    }
 }
 
 static void save_for_undo(struct ptcp_cc *cc, uint64_t now_us)
@@ -197,17 +212,31 @@ void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost
 
 /* --- Round-trip time ------------------------------------------------------------------------- */
 
+/*
+ * A queue that is as good as empty makes a probe needless, but not more than every other: flows
+ * that share the path find each other in them. Nor where losses are to be judged.
+ */
+static bool confirms(const struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
+{
+    const uint64_t least_us = bbr->probe_rtt_min_us;
+
+    return ack->rtt_us > 0 && !bbr->lossy &&
+           ack->rtt_us - least_us <= least_us / PTCP_BBR_CONFIRM_DIVISOR &&
+           ack->now_us < bbr->probed_rtt_us + PTCP_BBR_PROBE_RTT_EVERY_US;
+}
+
 void ptcp_bbr_model_rtt(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
 {
     const uint64_t rtt_us = ack->rtt_us, least_us = bbr->probe_rtt_min_us;
 
     bbr->probe_rtt_expired = bbr->probe_rtt_at_us > 0 &&
                              ack->now_us > bbr->probe_rtt_at_us + PTCP_BBR_PROBE_RTT_EVERY_US;
+    if (bbr->probed_rtt_us == 0)
+        bbr->probed_rtt_us = ack->now_us;
     if (rtt_us > 0 && (rtt_us < least_us || bbr->probe_rtt_expired)) {
         bbr->probe_rtt_min_us = rtt_us;
         bbr->probe_rtt_at_us = ack->now_us;
-    } else if (rtt_us > 0 && !bbr->lossy &&
-               rtt_us - least_us <= least_us / PTCP_BBR_CONFIRM_DIVISOR) {
+    } else if (confirms(bbr, ack)) {
         bbr->probe_rtt_at_us = ack->now_us;
     }
     if (bbr->probe_rtt_min_us < bbr->min_rtt_us ||
@@ -234,10 +263,11 @@ static void remember_extra(struct ptcp_bbr *bbr, uint64_t extra)
 static void update_aggregation(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
-    const uint64_t elapsed_us = min_u64(ack->now_us - bbr->extra_start_us, 1000000);
-    uint64_t expected = bbr->bw * elapsed_us / 1000000;
+    const uint64_t elapsed_us = ack->now_us - bbr->extra_start_us;
+    const bool over = elapsed_us > PTCP_BBR_MIN_RTT_US;
+    uint64_t expected = over ? 0 : bbr->bw * elapsed_us / 1000000;
 
-    if (bbr->extra_delivered <= expected) {
+    if (over || bbr->extra_delivered <= expected) {
         bbr->extra_delivered = expected = 0;
         bbr->extra_start_us = ack->now_us;
     }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const struct ptcp_cc_type *const types[] = {&ptcp_cubic, &ptcp_bbr, &ptcp_reno};
+static const struct ptcp_cc_type *const types[] = {&ptcp_bbr, &ptcp_cubic, &ptcp_reno};
 
 const struct ptcp_cc_type *ptcp_cc_find(const char *name)
 {

@@ -408,8 +408,9 @@ static void note_app_limited(struct ptcp_conn *conn)
 {
     struct ptcp_path *path = conn->path;
 
-    if (path->delivery.in_flight < path->cc.window_bytes &&
-        !ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit))
+    /* A peer's window that is full, or our buffer, limits as a network would. */
+    if (path->delivery.in_flight < path->cc.window_bytes && !conn->wants_room &&
+        !ptcp_sendbuf_has(&conn->out, UINT64_MAX))
         ptcp_delivery_app_limited(&path->delivery);
 }
 

@@ -370,7 +370,7 @@ static int accept_one(struct stk_layer *layer, void *accepted)
 #define HOUR_US UINT64_C(3600000000)
 
 static const struct stk_option_type options[] = {
-    {"cc", STK_OPTION_TEXT, 0, 0, "congestion control: cubic, bbr or reno (cubic)"},
+    {"cc", STK_OPTION_TEXT, 0, 0, "congestion control: bbr, cubic or reno (bbr)"},
     {"connect-timeout", STK_OPTION_DURATION, 1000, HOUR_US, "for the handshake (15s)"},
     {"user-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
      "give up when nothing sent is acknowledged for so long (60s)"},
@@ -380,8 +380,8 @@ static const struct stk_option_type options[] = {
     {"linger", STK_OPTION_DURATION, 1000, HOUR_US,
      "wait for the peer's end after this side has left (60s)"},
     {"mtu", STK_OPTION_NUMBER, 512, 65507, "datagram size to keep to (searched)"},
-    {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (4M)"},
-    {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (6M)"},
+    {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (32M)"},
+    {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (32M)"},
     {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
     {"qlog", STK_OPTION_TEXT, 0, 0,
      "log each connection into this directory, or file (STK_QLOG_DIR)"},

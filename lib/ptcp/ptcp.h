@@ -17,14 +17,14 @@ extern const struct stk_layer_type stk_layer_ptcp;
 
 /* Zero means the default everywhere, but where it is said to switch something off. */
 struct stk_ptcp_options {
-    const char *congestion;       /* "cubic" (default), "bbr" or "reno" */
+    const char *congestion;       /* "bbr" (default), "cubic" or "reno" */
     uint64_t connect_timeout_us;  /* handshake; default 15 s */
     uint64_t user_timeout_us;     /* sent data without any acknowledgement; default 60 s */
     uint64_t idle_timeout_us;     /* nothing heard; 0: never */
     uint64_t keepalive_us;        /* a PING after that much silence; default 15 s */
     uint64_t linger_us;           /* for the peer's FIN after the user has left; default 60 s */
-    uint32_t send_buffer_max;     /* bytes, at least 16 KiB; default 4 MiB */
-    uint32_t receive_window_max;  /* bytes, at least 16 KiB; default 6 MiB */
+    uint32_t send_buffer_max;     /* bytes, at least 16 KiB; default 32 MiB */
+    uint32_t receive_window_max;  /* bytes, at least 16 KiB; default 32 MiB */
     uint32_t receive_window_init; /* bytes; default 256 KiB */
     uint16_t mtu;                 /* datagram size to keep to, 512 to 65507; 0: search */
     uint8_t keepalive_off;        /* 1: no keep-alive */
@@ -35,8 +35,8 @@ enum {
     STK_PTCP_USER_TIMEOUT_US = 60000000,
     STK_PTCP_KEEPALIVE_US = 15000000,
     STK_PTCP_LINGER_US = 60000000,
-    STK_PTCP_SEND_BUFFER_MAX = 4 << 20,
-    STK_PTCP_RECEIVE_WINDOW_MAX = 6 << 20,
+    STK_PTCP_SEND_BUFFER_MAX = 32 << 20,
+    STK_PTCP_RECEIVE_WINDOW_MAX = 32 << 20,
     STK_PTCP_RECEIVE_WINDOW_INIT = 256 << 10,
     STK_PTCP_BUFFER_MIN = 16 << 10,
 };

@@ -84,10 +84,32 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
     if (record->flags & PTCP_SENT_CALM)
         news->calm_bytes += record->size;
     ptcp_delivery_acked(&path->delivery, record);
-    if (news->count++ == 0)
+    if (news->count == 0 || record->packet < news->oldest_packet)
         news->oldest_packet = record->packet;
-    news->newest = *record;
-    ptcp_sent_done(&recovery->ring, record);
+    if (news->count == 0 || record->packet > news->newest.packet)
+        news->newest = *record;
+    news->count++;
+}
+
+/* Late after all? Only the lost ones that the ACK reaches are looked at, the newest first. */
+static void walk_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                      const struct ptcp_ack *ack, struct news *news,
+                      const struct ptcp_recovery_owner *type, void *owner)
+{
+    const uint64_t lowest = ack->range[ack->count - 1].first;
+    struct ptcp_sent *prev, *record = ptcp_sent_newest_lost(&recovery->ring);
+    uint32_t i = 0;
+
+    for (; record && record->packet >= lowest; record = prev) {
+        prev = ptcp_sent_before(&recovery->ring, record);
+        while (ack->range[i].first > record->packet)
+            i++;
+        if (ack->range[i].end <= record->packet)
+            continue;
+        take_acked(recovery, path, record, news);
+        type->acked(owner, record);
+        ptcp_sent_done(&recovery->ring, record);
+    }
 }
 
 static int walk(struct ptcp_recovery *recovery, struct ptcp_path *path, const struct ptcp_ack *ack,
@@ -105,7 +127,8 @@ static int walk(struct ptcp_recovery *recovery, struct ptcp_path *path, const st
         if (record->state == PTCP_SENT_SKIPPED)
             return -EPROTO;
         take_acked(recovery, path, record, news);
-        type->acked(owner, &news->newest);
+        type->acked(owner, record);
+        ptcp_sent_done(&recovery->ring, record);
     }
     return 0;
 }
@@ -156,7 +179,7 @@ static void tell_controller(struct ptcp_path *path, uint64_t now_us, const struc
 static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                       struct ptcp_sent *record, struct losses *losses)
 {
-    record->state = PTCP_SENT_LOST;
+    ptcp_sent_give_up(&recovery->ring, record);
     leaves_flight(recovery, path, record->size);
     if (record->flags & PTCP_SENT_PROBE)
         return; /* too large, not congested */
@@ -296,6 +319,7 @@ int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     if (ack->range[0].end > recovery->ring.next)
         return -EPROTO;
     recovery->largest_acked = max_u64(recovery->largest_acked, ack->range[0].end);
+    walk_lost(recovery, path, ack, &news, type, owner);
     rc = walk(recovery, path, ack, &news, type, owner);
     if (rc < 0 || news.count == 0)
         return rc;
@@ -375,5 +399,5 @@ void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *pat
     recovery->loss_us = UINT64_MAX;
     recovery->probes = 0;
     recovery->pto_count = 0;
-    ptcp_sent_trim(&recovery->ring, 0);
+    ptcp_sent_trim(&recovery->ring, UINT64_MAX);
 }

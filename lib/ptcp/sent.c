@@ -7,7 +7,8 @@
 
 void ptcp_sent_init(struct ptcp_sent_ring *ring)
 {
-    *ring = (struct ptcp_sent_ring){.head = PTCP_SENT_NONE, .tail = PTCP_SENT_NONE};
+    *ring = (struct ptcp_sent_ring){.live = {PTCP_SENT_NONE, PTCP_SENT_NONE},
+                                    .lost = {PTCP_SENT_NONE, PTCP_SENT_NONE}};
 }
 
 void ptcp_sent_free(struct ptcp_sent_ring *ring)
@@ -36,25 +37,28 @@ static int grow(struct ptcp_sent_ring *ring)
 
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
 {
-    const uint64_t count = ring->next - ring->first;
     const uint64_t limit = data ? PTCP_SENT_MAX - PTCP_SENT_RESERVED : PTCP_SENT_MAX;
+    const uint64_t wish = ring->next - ring->first + 2; /* one number may be skipped on the way */
 
-    if (count + 2 > limit) /* two: one number may be skipped on the way */
-        return STK_ELIMIT;
-    return count + 2 <= ring->capacity ? 0 : grow(ring);
+    if (wish <= limit)
+        return wish <= ring->capacity ? 0 : grow(ring);
+    /* What was lost is only kept in case it was not. */
+    ptcp_sent_trim(ring, UINT64_MAX);
+    return ring->next - ring->first + 2 <= limit ? 0 : STK_ELIMIT;
 }
 
-static void append(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+static void append(struct ptcp_sent_ring *ring, struct ptcp_sent_list *list,
+                   struct ptcp_sent *record)
 {
     const uint32_t low = (uint32_t)record->packet & (PTCP_SENT_MAX - 1);
 
-    record->prev = ring->tail;
+    record->prev = list->tail;
     record->next = PTCP_SENT_NONE;
-    if (ring->tail == PTCP_SENT_NONE)
-        ring->head = low;
+    if (list->tail == PTCP_SENT_NONE)
+        list->head = low;
     else
-        ptcp_sent_slot(ring, ring->tail)->next = low;
-    ring->tail = low;
+        ptcp_sent_slot(ring, list->tail)->next = low;
+    list->tail = low;
 }
 
 void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record)
@@ -71,7 +75,7 @@ void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record)
     *slot = *record;
     ring->next++;
     if (slot->state != PTCP_SENT_DONE)
-        append(ring, slot);
+        append(ring, &ring->live, slot);
 }
 
 void ptcp_sent_skip(struct ptcp_sent_ring *ring)
@@ -79,21 +83,35 @@ void ptcp_sent_skip(struct ptcp_sent_ring *ring)
     ptcp_sent_push(ring, &(struct ptcp_sent){.packet = ring->next, .state = PTCP_SENT_SKIPPED});
 }
 
-void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+static void take_out(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
 {
+    struct ptcp_sent_list *list = record->state == PTCP_SENT_LOST ? &ring->lost : &ring->live;
     struct ptcp_sent *next = ptcp_sent_slot(ring, record->next);
     struct ptcp_sent *prev = ptcp_sent_slot(ring, record->prev);
 
     assert(record->state != PTCP_SENT_DONE);
-    record->state = PTCP_SENT_DONE;
     if (next)
         next->prev = record->prev;
     else
-        ring->tail = record->prev;
+        list->tail = record->prev;
     if (prev)
         prev->next = record->next;
     else
-        ring->head = record->next;
+        list->head = record->next;
+}
+
+void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+{
+    take_out(ring, record);
+    record->state = PTCP_SENT_DONE;
+}
+
+void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+{
+    assert(record->state == PTCP_SENT_OUTSTANDING);
+    take_out(ring, record);
+    record->state = PTCP_SENT_LOST;
+    append(ring, &ring->lost, record);
 }
 
 static bool is_over(const struct ptcp_sent *record, uint64_t before_us)

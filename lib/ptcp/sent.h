@@ -1,7 +1,8 @@
 /*
- * Records of the packets that were sent: a ring indexed by packet number, with a list of those
- * not acknowledged in the order of their numbers. One block of memory, that comes with the first
- * packet and goes when its owner says so; nothing is allocated per packet.
+ * Records of the packets that were sent: a ring indexed by packet number, with two lists of those
+ * not acknowledged in the order of their numbers: those under way, and those given up for lost. One
+ * block of memory, that comes with the first packet and goes when its owner says so; nothing is
+ * allocated per packet.
  */
 #ifndef STK_PTCP_SENT_H
 #define STK_PTCP_SENT_H
@@ -57,10 +58,15 @@ struct ptcp_sent {
     uint8_t state;           /* enum ptcp_sent_state */
 };
 
+/* Ends of a list, by low bits; PTCP_SENT_NONE. */
+struct ptcp_sent_list {
+    uint32_t head, tail;
+};
+
 struct ptcp_sent_ring {
     struct ptcp_sent *slots;
-    uint32_t capacity;    /* a power of two, or 0 */
-    uint32_t head, tail;  /* of the list of the unacknowledged; PTCP_SENT_NONE */
+    uint32_t capacity; /* a power of two, or 0 */
+    struct ptcp_sent_list live, lost;
     uint64_t first, next; /* packet numbers: records exist for [first, next) */
 };
 
@@ -72,7 +78,9 @@ int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data);
 void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record);
 /* Leaves out a number. Needs a reserve. */
 void ptcp_sent_skip(struct ptcp_sent_ring *ring);
-/* Takes a record out of the list of the unacknowledged. */
+/* An outstanding record is given up. Never one with a lower number than one given up before. */
+void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
+/* Takes a record out of its list. */
 void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
 /* Forgets finished records at the old end, and lost ones that were sent before `before_us`. */
 void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us);
@@ -81,10 +89,20 @@ static inline struct ptcp_sent *ptcp_sent_slot(const struct ptcp_sent_ring *ring
 {
     return low == PTCP_SENT_NONE ? NULL : &ring->slots[low & (ring->capacity - 1)];
 }
-/* Unacknowledged records, oldest first: outstanding, lost and skipped. */
+/* Records under way, oldest first: outstanding and skipped. */
 static inline struct ptcp_sent *ptcp_sent_oldest(const struct ptcp_sent_ring *ring)
 {
-    return ptcp_sent_slot(ring, ring->head);
+    return ptcp_sent_slot(ring, ring->live.head);
+}
+/* Records given up, the newest first. */
+static inline struct ptcp_sent *ptcp_sent_newest_lost(const struct ptcp_sent_ring *ring)
+{
+    return ptcp_sent_slot(ring, ring->lost.tail);
+}
+static inline struct ptcp_sent *ptcp_sent_before(const struct ptcp_sent_ring *ring,
+                                                 const struct ptcp_sent *record)
+{
+    return ptcp_sent_slot(ring, record->prev);
 }
 static inline struct ptcp_sent *ptcp_sent_after(const struct ptcp_sent_ring *ring,
                                                 const struct ptcp_sent *record)
