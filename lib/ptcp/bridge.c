@@ -28,6 +28,12 @@ static uint64_t next_random(void *context)
     return value;
 }
 
+static int peer_key(void *context, uint64_t association, uint8_t key[32])
+{
+    return stk_port_query(((struct ptcp_bridge *)context)->port, STK_QUERY_PEER_KEY, association,
+                          key, 32);
+}
+
 /* --- Output ---------------------------------------------------------------------------------- */
 
 static void hold(struct ptcp_bridge *bridge, struct stk_run *run)
@@ -347,6 +353,7 @@ static int make_endpoint(struct ptcp_bridge *bridge)
     const uint16_t head = stk_port_head(bridge->port), tail = stk_port_tail(bridge->port);
     const struct ptcp_endpoint_options options = {
         .random = next_random,
+        .peer_key = peer_key,
         .context = bridge,
         .head = head,
         .tail = tail,

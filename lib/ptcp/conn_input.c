@@ -223,6 +223,8 @@ static const char *reset_text(uint64_t code)
         return "reset by the peer: it found a protocol error";
     case PTCP_RESET_TIMEOUT:
         return "reset by the peer: it timed out";
+    case PTCP_RESET_UNKNOWN:
+        return "reset by the peer: it does not know the connection";
     case PTCP_RESET_RESOURCES:
         return "reset by the peer: it is out of memory";
     default:

@@ -350,6 +350,21 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     return finish(&draft, conn, now_us);
 }
 
+/* Over another association, perhaps: the token says which connection goes on. */
+static size_t build_resume(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size)
+{
+    struct draft draft;
+
+    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+        return 0;
+    begin(&draft, conn, PTCP_RESUME, at, size);
+    ptcp_token_write(&draft.writer, conn->durable->token);
+    add_ack(&draft, conn, now_us);
+    draft.record.flags |= PTCP_SENT_ELICITING;
+    ptcp_durable_shown(conn, now_us);
+    return finish(&draft, conn, now_us);
+}
+
 /* --- Runs ----------------------------------------------------------------------------------------
  */
 
@@ -428,6 +443,11 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
         return single(run,
                       build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path)));
     if (is_handshaking(conn))
+        return 0;
+    if (ptcp_durable_shows(conn, now_us))
+        return single(run,
+                      build_resume(conn, now_us, run->data, PTCP_MTU_MIN - conn->path->overhead));
+    if (ptcp_durable_is_silent(conn))
         return 0;
     size = build_mtu_probe(conn, now_us, run->data, capacity);
     if (size > 0) {

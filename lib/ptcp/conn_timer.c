@@ -19,7 +19,7 @@ static bool is_opening(const struct ptcp_conn *conn)
 static bool is_busy(const struct ptcp_conn *conn)
 {
     return ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0 ||
-           conn->due & PTCP_DUE_PING;
+           conn->due & PTCP_DUE_PING || ptcp_durable_is_silent(conn);
 }
 
 static uint64_t silence_starts_us(const struct ptcp_conn *conn)
@@ -71,7 +71,7 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
 /* While the peer's address allows no packet, a probe would have to wait anyway. */
 static uint64_t recovery_due_us(const struct ptcp_conn *conn)
 {
-    if (!ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+    if (ptcp_durable_is_silent(conn) || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
         return UINT64_MAX;
     return ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn));
 }
@@ -82,7 +82,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 
     if (conn->state == PTCP_STATE_CLOSED)
         return UINT64_MAX;
-    due_us = recovery_due_us(conn);
+    due_us = min_u64(recovery_due_us(conn), ptcp_durable_due_us(conn));
     if (is_opening(conn))
         due_us = min_u64(due_us, conn->opened_us + conn->connect_timeout_us);
     else
@@ -132,6 +132,7 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (conn->state == PTCP_STATE_CLOSED || check_limits(conn, now_us))
         return;
+    ptcp_durable_timeout(conn, now_us);
     if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
@@ -159,6 +160,8 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         PTCP_TRACE(conn->trace, updated, conn);
         if (conn->association && conn->recovery.pto_count >= DOUBT_TIMEOUTS)
             ptcp_conn_raise(conn, PTCP_DOUBT);
+        if (conn->recovery.pto_count >= PTCP_DURABLE_DOUBT_TIMEOUTS)
+            ptcp_durable_doubt(conn, now_us);
     }
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -74,6 +74,12 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     stk_list_init(&conn->queue);
     take_options(conn, options);
     init_halves(conn, options);
+    if (options->durable_us && endpoint->options.sealed &&
+        ptcp_durable_new(conn, options->durable_us) < 0) {
+        ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
+        stk_free(conn);
+        return NULL;
+    }
     conn->opened_us = conn->heard_us = conn->progress_us = now_us;
     conn->due = PTCP_DUE_PARAMS;
     conn->blocked_us = UINT64_MAX;
@@ -92,6 +98,7 @@ void ptcp_conn_free(struct ptcp_conn *conn)
     ptcp_acks_free(&conn->acks);
     ptcp_sendbuf_free(&conn->out);
     ptcp_reasm_free(&conn->in);
+    ptcp_durable_free(conn);
     stk_free(conn);
 }
 
@@ -112,7 +119,7 @@ void ptcp_conn_move(struct ptcp_conn *conn, enum ptcp_state state)
 
 void ptcp_conn_raise(struct ptcp_conn *conn, unsigned events)
 {
-    conn->events |= (uint8_t)events;
+    conn->events |= (uint16_t)events;
     if (conn->owned && stk_list_empty(&conn->eventful))
         stk_list_append(&conn->endpoint->eventful, &conn->eventful);
 }
@@ -209,6 +216,7 @@ void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *pa
         .ack_packets = PTCP_ACK_PACKETS,
         .idle_timeout_us = conn->idle_timeout_us,
     };
+    ptcp_durable_offer(conn, params);
 }
 
 void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params)
@@ -225,6 +233,7 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
         conn->acks.every = (uint32_t)clamp(params->ack_packets, 1, PTCP_ACK_PACKETS_MAX);
     if (idle_us && (conn->idle_timeout_us == 0 || idle_us < conn->idle_timeout_us))
         conn->idle_timeout_us = idle_us;
+    ptcp_durable_agree(conn, params);
 }
 
 /* --- The user's calls

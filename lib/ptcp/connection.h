@@ -9,6 +9,7 @@
 
 #include "acks.h"
 #include "dgram.h"
+#include "durable.h"
 #include "flow.h"
 #include "list.h"
 #include "path.h"
@@ -36,9 +37,14 @@ enum ptcp_event {
     PTCP_RX_EOF = 8,
     PTCP_TX_DONE = 16,
     PTCP_ERROR = 32,
-    PTCP_CLOSED = 64, /* nothing follows; the handle may be released */
-    PTCP_DOUBT = 128, /* for who drives the endpoint: the association's path may be dead */
+    PTCP_CLOSED = 64,   /* nothing follows; the handle may be released */
+    PTCP_SEEK = 256,    /* for who drives it: ptcp_durable_carry() another association */
+    PTCP_CARRIED = 512, /* `association` is another one from now on */
+    PTCP_DOUBT = 128,   /* for who drives the endpoint: the association's path may be dead */
 };
+
+/* What the layer hands on as it is. */
+enum { PTCP_LAYER_EVENTS = PTCP_READY | PTCP_RX | PTCP_TX | PTCP_RX_EOF | PTCP_TX_DONE };
 
 /* What waits to be put into a packet. */
 enum ptcp_due {
@@ -63,9 +69,9 @@ struct ptcp_conn {
     uint64_t association; /* 0: plain mode */
     struct stk_addr peer, local;
 
-    uint8_t state;  /* enum ptcp_state */
-    uint8_t events; /* enum ptcp_event */
-    uint8_t due;    /* enum ptcp_due */
+    uint16_t events; /* enum ptcp_event */
+    uint8_t state;   /* enum ptcp_state */
+    uint8_t due;     /* enum ptcp_due */
     uint8_t cookie_len;
     bool passive;   /* came from a SYN to a listener */
     bool confirmed; /* the peer has used our id */
@@ -86,6 +92,7 @@ struct ptcp_conn {
     struct ptcp_sendbuf out;
     struct ptcp_reasm in;
     struct ptcp_flow flow;
+    struct ptcp_durable *durable; /* NULL: it ends with its association */
 
     uint64_t connect_timeout_us, user_timeout_us, idle_timeout_us, keepalive_us, linger_us;
     uint32_t send_buffer_max;

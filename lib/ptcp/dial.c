@@ -141,7 +141,7 @@ static const struct stk_happy_type happy_type = {attempt, cancel, succeeded, fai
 /* --- Begin and end ------------------------------------------------------------------------------
  */
 
-static const struct stk_segment *transport_of(const struct stk_recipe *recipe)
+const struct stk_segment *ptcp_dial_transport(const struct stk_recipe *recipe)
 {
     for (int i = 0; i < recipe->count; i++) {
         if (recipe->segments[i].host)
@@ -187,7 +187,7 @@ int ptcp_dial_start(struct ptcp_bridge *bridge, const struct stk_recipe *recipe,
     dial->options = *options;
     dial->type = type;
     dial->owner = owner;
-    code = start(dial, transport_of(recipe));
+    code = start(dial, ptcp_dial_transport(recipe));
     if (code < 0) {
         stk_free(dial);
         return code;

@@ -25,6 +25,8 @@ struct ptcp_dial_type {
 int ptcp_dial_start(struct ptcp_bridge *bridge, const struct stk_recipe *recipe,
                     const struct stk_ptcp_options *options, const struct ptcp_dial_type *type,
                     void *owner, struct ptcp_dial **out);
+/* The segment that has the host; NULL: none has. */
+const struct stk_segment *ptcp_dial_transport(const struct stk_recipe *recipe);
 /* An attempt's connection has these events. */
 void ptcp_dial_notify(struct ptcp_dial *dial, struct ptcp_conn *conn, unsigned events);
 /* Neither function is called any more. NULL is allowed. */

@@ -340,11 +340,12 @@ static void deliver(struct ptcp_conn *conn, const struct arrival *arrival)
                     arrival->size);
 }
 
-static void answer_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival, uint8_t type)
+static void answer_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival, uint8_t type,
+                       uint64_t code)
 {
     struct ptcp_reply reply = {.type = type,
                                .destination = arrival->header.source,
-                               .code = PTCP_RESET_REFUSED,
+                               .code = code,
                                .association = arrival->run->association};
 
     if (arrival->run->peer)
@@ -479,7 +480,7 @@ static void on_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival
         if (crossing)
             cross(crossing, arrival, &params.params);
         else
-            answer_syn(endpoint, arrival, PTCP_REFUSE);
+            answer_syn(endpoint, arrival, PTCP_REFUSE, PTCP_RESET_REFUSED);
         return;
     }
     const uint64_t id = id_for(endpoint, arrival);
@@ -487,7 +488,7 @@ static void on_syn(struct ptcp_endpoint *endpoint, const struct arrival *arrival
     if (slot && !slot->over)
         repeat_syn(STK_CONTAINER(slot, struct ptcp_conn, slot), arrival);
     else if (!slot && is_plain(arrival) && !cookie_is_right(endpoint, arrival))
-        answer_syn(endpoint, arrival, PTCP_RETRY);
+        answer_syn(endpoint, arrival, PTCP_RETRY, 0);
     else if (!slot)
         admit(endpoint, arrival, id, &params.params);
 }
@@ -513,8 +514,39 @@ static void on_syn_ack(struct ptcp_conn *conn, const struct arrival *arrival)
     deliver(conn, arrival);
 }
 
+/* The opener of a durable connection comes over an association that may be another one. */
+static void on_resume(struct ptcp_endpoint *endpoint, struct ptcp_slot *slot,
+                      const struct arrival *arrival)
+{
+    struct ptcp_conn *conn =
+        slot && !slot->over ? STK_CONTAINER(slot, struct ptcp_conn, slot) : NULL;
+    struct ptcp_frame token;
+
+    /* What came in a handshake may be a recording; the opener repeats it. */
+    if (is_plain(arrival) || arrival->run->early ||
+        !find_frame(arrival->frames, PTCP_FRAME_TOKEN, &token))
+        return;
+    if (!conn || conn->peer_id != arrival->header.source ||
+        !ptcp_durable_takes(conn, arrival->run->association,
+                            (const uint64_t[2]){token.value, token.second})) {
+        answer_syn(endpoint, arrival, PTCP_REFUSE, PTCP_RESET_UNKNOWN);
+        return;
+    }
+    if (conn->association != arrival->run->association) {
+        conn->association = arrival->run->association;
+        ptcp_conn_raise(conn, PTCP_CARRIED);
+        if (conn->durable->lost)
+            ptcp_durable_resumed(conn, arrival->now_us);
+        else
+            ptcp_endpoint_go_on(endpoint, conn, arrival->now_us, true);
+    }
+    deliver(conn, arrival);
+}
+
 static void on_data(struct ptcp_conn *conn, const struct arrival *arrival)
 {
+    if (conn->durable)
+        ptcp_durable_resumed(conn, arrival->now_us);
     if (conn->state == PTCP_STATE_SYN_RECEIVED)
         ptcp_conn_establish(conn, arrival->now_us);
     conn->confirmed = conn->path->validated = true;
@@ -592,11 +624,24 @@ void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
     }
 }
 
+/* Only who shows its token over this association is told so. */
+static void on_unknown(struct ptcp_conn *conn, const struct arrival *arrival)
+{
+    if (conn->durable && conn->durable->seek == PTCP_SEEK_SHOW &&
+        comes_from(arrival, conn->association, &conn->peer))
+        ptcp_conn_fail(conn, arrival->now_us, -ECONNRESET,
+                       "the peer does not know this connection any more, so it can't be resumed");
+}
+
 static void on_connection(struct ptcp_conn *conn, const struct arrival *arrival)
 {
     const uint8_t type = arrival->header.type;
     const uint64_t source = type == PTCP_DATA ? conn->peer_id : arrival->header.source;
 
+    if (type == PTCP_REFUSE && ptcp_state_is_open(conn->state)) {
+        on_unknown(conn, arrival);
+        return;
+    }
     if (!ptcp_state_takes(conn->state, type) || !tag_is_right(arrival, source) ||
         !comes_from(arrival, conn->association, &conn->peer))
         return;
@@ -655,6 +700,10 @@ static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const s
         return;
     }
     slot = ptcp_table_find(&endpoint->table, arrival.header.destination);
+    if (arrival.header.type == PTCP_RESUME) {
+        on_resume(endpoint, slot, &arrival);
+        return;
+    }
     if (!slot && arrival.header.type == PTCP_SYN_ACK)
         on_stray_syn_ack(endpoint, &arrival);
     if (!slot)
@@ -816,6 +865,25 @@ void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const str
     }
 }
 
+static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
+{
+    struct ptcp_conn *conn = slot->over ? NULL : STK_CONTAINER(slot, struct ptcp_conn, slot);
+
+    return conn && conn->association == association ? conn : NULL;
+}
+
+static void tell_seekers(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
+{
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
+            struct ptcp_conn *conn = conn_of(slot, association);
+
+            if (conn)
+                ptcp_durable_ready(conn, now_us);
+        }
+    }
+}
+
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
 {
     STK_LIST_EACH(node, &endpoint->opening)
@@ -828,13 +896,8 @@ void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
         ptcp_conn_step(conn, now_us);
         ptcp_endpoint_touch(endpoint, conn);
     }
-}
-
-static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
-{
-    struct ptcp_conn *conn = slot->over ? NULL : STK_CONTAINER(slot, struct ptcp_conn, slot);
-
-    return conn && conn->association == association ? conn : NULL;
+    if (endpoint->seekers > 0)
+        tell_seekers(endpoint, now_us, association);
 }
 
 /*
@@ -842,8 +905,8 @@ static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
  * But where the way before still answers, the switch was made before that one broke, and the
  * packets under way will arrive.
  */
-static void go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
-                  bool anew)
+void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                         bool anew)
 {
     if (!anew || !ptcp_recovery_is_answered(&conn->recovery, conn->path, now_us))
         ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
@@ -864,7 +927,7 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
             struct ptcp_conn *conn = conn_of(slot, association);
 
             if (conn)
-                go_on(endpoint, conn, now_us, anew);
+                ptcp_endpoint_go_on(endpoint, conn, now_us, anew);
         }
     }
 }
@@ -895,7 +958,8 @@ static void fail_some(struct ptcp_endpoint *endpoint, uint64_t now_us, const uin
 
             next = slot->next;
             if (slot->over || (association && conn->association != *association) ||
-                (association && ends_in_order(conn, now_us, code)))
+                (association && ends_in_order(conn, now_us, code)) ||
+                (association && ptcp_durable_suspend(conn, now_us)))
                 continue;
             ptcp_conn_fail(conn, now_us, code, text);
         }

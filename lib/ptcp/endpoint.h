@@ -31,6 +31,8 @@ enum {
 
 struct ptcp_endpoint_options {
     uint64_t (*random)(void *context); /* unpredictable 64-bit values */
+    /* The key of an association's peer; 0, or an error. NULL: no connection is durable. */
+    int (*peer_key)(void *context, uint64_t association, uint8_t key[32]);
     void *context;
     uint16_t head, tail;      /* room that each datagram of a run gets for lower layers */
     uint16_t max_datagram;    /* the largest UDP payload, with head and tail; 0: 65507 */
@@ -57,6 +59,8 @@ struct ptcp_endpoint {
     bool listening;
     uint32_t backlog, waiting; /* connections before accept */
     uint32_t connections;
+    uint32_t suspended; /* durable connections without an association */
+    uint32_t seekers;   /* openers among them, and those that doubt theirs */
     struct ptcp_table table;
     struct ptcp_schedule schedule;
     struct ptcp_pool pool;
@@ -133,6 +137,9 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
                         bool reset, uint64_t code);
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply);
+/* Over another path or association: what is in flight goes again. `anew`: the path starts anew. */
+void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                         bool anew);
 uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint);
 
 #endif

@@ -6,6 +6,7 @@
 #include "error.h"
 #include "ptcp.h"
 #include "qlog.h"
+#include "resolver.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct ptcp_layer {
     struct ptcp_conn *conn;     /* NULL before it is connected */
     struct ptcp_dial *dial;     /* while it is not */
     uint64_t association;
+    struct stk_lookup *lookup; /* of the peer's name, while it seeks another association */
     bool opened;
 };
 
@@ -41,6 +43,7 @@ static void read_options(const struct stk_segment *segment, struct stk_ptcp_opti
         .idle_timeout_us = stk_segment_number(segment, "idle-timeout", 0),
         .keepalive_us = keepalive_us,
         .keepalive_off = keepalive_us == 0,
+        .durable_us = stk_segment_number(segment, "durable", 0),
         .linger_us = stk_segment_number(segment, "linger", 0),
         .send_buffer_max = (uint32_t)stk_segment_number(segment, "sndbuf", 0),
         .receive_window_max = (uint32_t)stk_segment_number(segment, "window", 0),
@@ -58,6 +61,15 @@ static int prepare(const struct stk_segment *segment, bool listening, void **sha
     if (ptcp_cc_find(name))
         return 0;
     return stk_error_set(error, STK_ESYNTAX, "ptcp", "cc=%s is not known: use cubic or reno", name);
+}
+
+static int check_durable(const struct ptcp_bridge *bridge, const struct stk_ptcp_options *options,
+                         struct stk_error *error)
+{
+    if (options->durable_us == 0 || stk_port_is_sealed(bridge->port))
+        return 0;
+    return stk_error_set(error, STK_ESYNTAX, "ptcp",
+                         "durable= needs seal below: only a peer with a key is known again");
 }
 
 /* --- Connecting ----------------------------------------------------------------------------------
@@ -99,6 +111,11 @@ static void start(struct stk_layer *layer)
     }
     ptcp_qlog_attach(ptcp->bridge, layer->segment);
     read_options(layer->segment, &options);
+    code = check_durable(ptcp->bridge, &options, &error);
+    if (code < 0) {
+        stk_layer_fail(layer, code, "%s", error.text);
+        return;
+    }
     code = ptcp_dial_start(ptcp->bridge, recipe, &options, &dial_type, layer, &ptcp->dial);
     if (code < 0)
         stk_layer_fail(layer, code, "can't look the name up: %s", stk_strerror(code));
@@ -131,6 +148,70 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
     return code < 0 ? stk_layer_fail(layer, code, "can't connect: %s", stk_strerror(code)) : 0;
 }
 
+/* --- Durable: another association ---------------------------------------------------------------
+ */
+
+/* Where it is the one that it had, its keys are made anew: the peer may have lost its own. */
+static void associate(struct ptcp_layer *ptcp)
+{
+    struct stk_port *port = ptcp->bridge->port;
+    uint64_t association = 0;
+
+    if (stk_port_associate(port, &ptcp->conn->peer, &association) == 0) {
+        stk_port_release(port, ptcp->association);
+        if (association == ptcp->association)
+            stk_port_renew(port, association);
+        ptcp->association = association;
+    }
+    ptcp_durable_carry(ptcp->conn, now_us(ptcp), association);
+    ptcp_bridge_wake(ptcp->bridge);
+}
+
+/* A peer with several addresses may answer at another of them now. */
+static void found(void *user, int family, const struct stk_addr *addrs, int count,
+                  const char *reason)
+{
+    struct ptcp_layer *ptcp = user;
+    const struct ptcp_durable *durable = ptcp->conn->durable;
+
+    (void)family;
+    (void)reason;
+    ptcp->lookup = NULL;
+    if (ptcp->conn->buried || durable->seek != PTCP_SEEK_ASK)
+        return;
+    if (count > 0)
+        ptcp->conn->peer = addrs[durable->rounds % count];
+    associate(ptcp);
+}
+
+static void seek(struct ptcp_layer *ptcp)
+{
+    struct ptcp_conn *conn = ptcp->conn;
+    const struct stk_segment *transport = ptcp_dial_transport(stk_layer_recipe(&ptcp->layer));
+    struct stk_addr literal;
+
+    if (ptcp->lookup || conn->buried || conn->durable->seek != PTCP_SEEK_ASK)
+        return;
+    if (transport && transport->host && transport->host->value &&
+        stk_addr_parse_ip(&literal, transport->host->value, 0) < 0 &&
+        stk_lookup_start(ptcp->bridge->loop, transport->host->value, conn->peer.any.sa_family,
+                         stk_addr_port(&conn->peer), found, ptcp, &ptcp->lookup) == 0)
+        return;
+    associate(ptcp);
+}
+
+/* The peer came over another association, and the connection went there. */
+static void follow(struct ptcp_layer *ptcp)
+{
+    struct stk_port *port = ptcp->bridge->port;
+
+    if (ptcp->association == ptcp->conn->association)
+        return;
+    stk_port_retain(port, ptcp->conn->association);
+    stk_port_release(port, ptcp->association);
+    ptcp->association = ptcp->conn->association;
+}
+
 /* --- What the core tells
  * ---------------------------------------------------------------------------- */
 
@@ -145,11 +226,15 @@ void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned
         return;
     if (events & PTCP_READY)
         ptcp->opened = true;
+    if (events & PTCP_CARRIED)
+        follow(ptcp);
+    if (events & PTCP_SEEK)
+        seek(ptcp);
     if (events & PTCP_ERROR) {
         const int code = ptcp_conn_error(conn, &text);
         stk_layer_fail(layer, code, "%s", text);
     }
-    stk_layer_raise(layer, events & ~(unsigned)(PTCP_CLOSED | PTCP_ERROR | PTCP_DOUBT));
+    stk_layer_raise(layer, events & PTCP_LAYER_EVENTS);
 }
 
 /* --- The stream
@@ -239,6 +324,8 @@ static void destroy(struct stk_layer *layer)
     struct ptcp_layer *ptcp = ptcp_of(layer);
 
     stop_dialing(ptcp);
+    if (ptcp->lookup)
+        stk_lookup_cancel(ptcp->lookup);
     if (ptcp->conn)
         ptcp_conn_release(ptcp->conn, now_us(ptcp));
     if (!ptcp->bridge)
@@ -331,6 +418,11 @@ static int listen_on(struct stk_listener *listener, void *state, struct stk_erro
         return code;
     ptcp_qlog_attach(listening->bridge, segment);
     read_options(segment, &options);
+    code = check_durable(listening->bridge, &options, error);
+    if (code < 0) {
+        ptcp_bridge_leave(listening->bridge);
+        return code;
+    }
     listening->bridge->listener = listener;
     ptcp_listen(listening->bridge->endpoint, &options,
                 (uint32_t)stk_segment_number(segment, "backlog", 0));
@@ -374,6 +466,9 @@ static const struct stk_option_type options[] = {
     {"connect-timeout", STK_OPTION_DURATION, 1000, HOUR_US, "for the handshake (15s)"},
     {"user-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
      "give up when nothing sent is acknowledged for so long (60s)"},
+    {"durable", STK_OPTION_DURATION, 0, 30 * 24 * HOUR_US,
+     "outlive silence, other addresses and the loss of the association for so long, if the peer "
+     "says so, too; needs seal (no)"},
     {"idle-timeout", STK_OPTION_DURATION, 1000, 24 * HOUR_US,
      "give up when nothing is heard for so long (never)"},
     {"keepalive", STK_OPTION_DURATION, 0, HOUR_US, "ask a silent peer so often; 0: never (15s)"},

@@ -10,9 +10,16 @@ enum param_id {
     PARAM_MAX_DATAGRAM = 3,
     PARAM_ACK_PACKETS = 4,
     PARAM_IDLE_TIMEOUT = 5,
+    PARAM_DURABLE = 6,
+    PARAM_TOKEN_FIRST = 7,
+    PARAM_TOKEN_SECOND = 8,
+    PARAMS_MAX = 8,
 };
 
-static bool is_long(uint8_t type) { return type >= PTCP_SYN && type <= PTCP_REFUSE; }
+static bool is_long(uint8_t type)
+{
+    return (type >= PTCP_SYN && type <= PTCP_REFUSE) || type == PTCP_RESUME;
+}
 
 int ptcp_header_read(struct stk_reader *reader, struct ptcp_header *header)
 {
@@ -115,6 +122,13 @@ static int read_params(struct stk_reader *packet, struct ptcp_params *params)
         case PARAM_IDLE_TIMEOUT:
             params->idle_timeout_us = value;
             break;
+        case PARAM_DURABLE:
+            params->durable_us = value;
+            break;
+        case PARAM_TOKEN_FIRST:
+        case PARAM_TOKEN_SECOND:
+            params->token[id - PARAM_TOKEN_FIRST] = value;
+            break;
         default: /* from a later revision */
             break;
         }
@@ -177,6 +191,10 @@ int ptcp_frame_read(struct stk_reader *reader, struct ptcp_frame *frame, struct 
         frame->value = stk_read_varint(reader);
         frame->second = stk_read_varint(reader);
         frame->third = stk_read_varint(reader);
+        break;
+    case PTCP_FRAME_TOKEN:
+        frame->value = stk_read_varint(reader);
+        frame->second = stk_read_varint(reader);
         break;
     case PTCP_FRAME_PARAMS:
         return read_params(reader, &frame->params) < 0 ? -EBADMSG : 1;
@@ -266,7 +284,7 @@ static void write_param(struct stk_writer *writer, enum param_id id, uint64_t va
 
 void ptcp_params_write(struct stk_writer *writer, const struct ptcp_params *params)
 {
-    uint8_t bytes[5 * (1 + STK_VARINT_MAX_BYTES)];
+    uint8_t bytes[PARAMS_MAX * (1 + STK_VARINT_MAX_BYTES)];
     struct stk_writer inner = stk_writer_of(bytes, sizeof(bytes));
 
     write_param(&inner, PARAM_WINDOW, params->window);
@@ -274,10 +292,20 @@ void ptcp_params_write(struct stk_writer *writer, const struct ptcp_params *para
     write_param(&inner, PARAM_MAX_DATAGRAM, params->max_datagram);
     write_param(&inner, PARAM_ACK_PACKETS, params->ack_packets);
     write_param(&inner, PARAM_IDLE_TIMEOUT, params->idle_timeout_us);
+    write_param(&inner, PARAM_DURABLE, params->durable_us);
+    write_param(&inner, PARAM_TOKEN_FIRST, params->token[0]);
+    write_param(&inner, PARAM_TOKEN_SECOND, params->token[1]);
     assert(!inner.failed);
     stk_write_u8(writer, PTCP_FRAME_PARAMS);
     stk_write_varint(writer, sizeof(bytes) - stk_writer_left(&inner));
     stk_write_bytes(writer, bytes, sizeof(bytes) - stk_writer_left(&inner));
+}
+
+void ptcp_token_write(struct stk_writer *writer, const uint64_t token[2])
+{
+    stk_write_u8(writer, PTCP_FRAME_TOKEN);
+    stk_write_varint(writer, token[0]);
+    stk_write_varint(writer, token[1]);
 }
 
 void ptcp_cookie_write(struct stk_writer *writer, const uint8_t *cookie, size_t len)

@@ -25,6 +25,7 @@
  *  ACK_FREQUENCY    09    v sequence, v packets, v delay_us
  *  PARAMS           0a    v length, then (1 id, v value) ...
  *  COOKIE           0b    v length, bytes
+ *  TOKEN            0c    v first, v second half
  *  STREAM           10    v offset, bytes to the end of the packet; +1: FIN follows them
  *  STREAM, length   12    v offset, v length, bytes;                +1: FIN follows them
  */
@@ -40,6 +41,7 @@ enum ptcp_packet_type {
     PTCP_RETRY = 0xd2,
     PTCP_REFUSE = 0xd3,
     PTCP_DATA = 0xd4,
+    PTCP_RESUME = 0xd5,
 };
 
 enum ptcp_frame_type {
@@ -55,6 +57,7 @@ enum ptcp_frame_type {
     PTCP_FRAME_ACK_FREQUENCY = 0x09,
     PTCP_FRAME_PARAMS = 0x0a,
     PTCP_FRAME_COOKIE = 0x0b,
+    PTCP_FRAME_TOKEN = 0x0c,
     PTCP_FRAME_STREAM = 0x10,
 };
 
@@ -86,6 +89,7 @@ enum ptcp_reset_code {
     PTCP_RESET_REFUSED = 2,   /* nobody listens, or the backlog is full */
     PTCP_RESET_TIMEOUT = 3,   /* a time-out of the sender of this frame */
     PTCP_RESET_RESOURCES = 4, /* no memory */
+    PTCP_RESET_UNKNOWN = 5,   /* no connection for that token and key */
     PTCP_RESET_USER = 0x100,
 };
 
@@ -95,13 +99,15 @@ struct ptcp_header {
     uint32_t packet;
 };
 
-/* What each side tells in its SYN or SYN_ACK. Ids 1 to 5 on the wire, in this order. */
+/* What each side tells in its SYN or SYN_ACK. Ids on the wire, in this order. */
 struct ptcp_params {
     uint64_t window;           /* 1: initial MAX_DATA */
     uint64_t max_ack_delay_us; /* 2: it holds ACKs back no longer than this */
     uint64_t max_datagram;     /* 3: the largest packet that it takes */
     uint64_t ack_packets;      /* 4: wishes an ACK for each so many packets */
     uint64_t idle_timeout_us;  /* 5: 0: none; the lower of both sides' counts */
+    uint64_t durable_us;       /* 6: 0: not durable; the lower of both sides' counts */
+    uint64_t token[2];         /* 7, 8: the listener's, with 6 */
 };
 
 struct ptcp_ack {
@@ -138,6 +144,7 @@ bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *receive
                     uint64_t delay_us, const uint64_t ecn[3]);
 void ptcp_value_write(struct stk_writer *writer, enum ptcp_frame_type type, uint64_t value);
 void ptcp_params_write(struct stk_writer *writer, const struct ptcp_params *params);
+void ptcp_token_write(struct stk_writer *writer, const uint64_t token[2]);
 void ptcp_cookie_write(struct stk_writer *writer, const uint8_t *cookie, size_t len);
 void ptcp_ack_frequency_write(struct stk_writer *writer, uint64_t sequence, uint64_t packets,
                               uint64_t delay_us);

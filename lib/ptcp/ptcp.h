@@ -26,8 +26,9 @@ struct stk_ptcp_options {
     uint32_t send_buffer_max;     /* bytes, at least 16 KiB; default 32 MiB */
     uint32_t receive_window_max;  /* bytes, at least 16 KiB; default 32 MiB */
     uint32_t receive_window_init; /* bytes; default 256 KiB */
-    uint16_t mtu;                 /* datagram size to keep to, 512 to 65507; 0: search */
-    uint8_t keepalive_off;        /* 1: no keep-alive */
+    uint64_t durable_us; /* sealed mode: outlives silence and its association for so long; 0: no */
+    uint16_t mtu;        /* datagram size to keep to, 512 to 65507; 0: search */
+    uint8_t keepalive_off; /* 1: no keep-alive */
 };
 
 enum {

@@ -344,6 +344,16 @@ static void doubt(struct stk_dgram_layer *layer, uint64_t id)
         seal_path_doubt(a);
 }
 
+static void renew(struct stk_dgram_layer *layer, uint64_t id)
+{
+    struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
+
+    if (!a || a->state != SEAL_READY || a->attempt)
+        return;
+    a->rekey = true;
+    seal_life_soon(a);
+}
+
 static void retain(struct stk_dgram_layer *layer, uint64_t id)
 {
     struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
@@ -430,6 +440,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .retain = retain,
     .release = release,
     .doubt = doubt,
+    .renew = renew,
     .on_timer = on_timer,
     .query = query,
     .destroy = destroy,

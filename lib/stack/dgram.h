@@ -148,6 +148,8 @@ struct stk_dgram_type {
     void (*retain)(struct stk_dgram_layer *layer, uint64_t association);
     /* What was sent is not answered: is there another path? */
     void (*doubt)(struct stk_dgram_layer *layer, uint64_t association);
+    /* New keys: the peer may have lost its own. */
+    void (*renew)(struct stk_dgram_layer *layer, uint64_t association);
     void (*on_timer)(struct stk_dgram_layer *layer);
     /* As in stk_layer: 0, or -ENOENT to let the layer below answer. `association` may be 0. */
     int (*query)(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
@@ -238,6 +240,7 @@ int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint6
 void stk_port_retain(struct stk_port *port, uint64_t association);
 void stk_port_release(struct stk_port *port, uint64_t association);
 void stk_port_doubt(struct stk_port *port, uint64_t association);
+void stk_port_renew(struct stk_port *port, uint64_t association);
 int stk_port_query(struct stk_port *port, int key, uint64_t association, void *out, size_t len);
 int stk_port_local(const struct stk_port *port, struct stk_addr *local);
 

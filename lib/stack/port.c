@@ -223,6 +223,13 @@ void stk_port_doubt(struct stk_port *port, uint64_t association)
             layer->type->doubt(layer, association);
 }
 
+void stk_port_renew(struct stk_port *port, uint64_t association)
+{
+    for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below)
+        if (layer->type->renew != NULL)
+            layer->type->renew(layer, association);
+}
+
 int stk_port_query(struct stk_port *port, int key, uint64_t association, void *out, size_t len)
 {
     for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below) {

@@ -198,8 +198,18 @@ enum exit_code app_code_of_start(const struct stk_error *error)
     }
 }
 
-int app_refuse_keys(const struct app_options *options)
+const char *app_durable_option(const struct app_options *options)
 {
+    return options->durable ? ",durable=24h" : "";
+}
+
+int app_refuse_for_stacks(const struct app_options *options)
+{
+    if (options->durable) {
+        talk_error("--durable goes with listen, and with connect and a ticket");
+        talk_hint("in a stack, write seal/ptcp,durable=24h on both sides");
+        return EXIT_USAGE;
+    }
     if (options->allow_count == 0)
         return 0;
     talk_error("--allow and --peer go with listen, and with connect and a ticket");

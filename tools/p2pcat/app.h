@@ -19,7 +19,7 @@ struct app_options {
     int allow_count;
     uint16_t port;
     uint64_t timeout_us; /* to connect */
-    bool keep_open, ephemeral, receive_only;
+    bool keep_open, ephemeral, receive_only, durable;
     bool stats, json, verbose, quiet, progress, head_only;
 };
 
@@ -54,8 +54,11 @@ enum exit_code app_code_of(const struct stk_error *error, bool opened, bool loca
 /* The same for what could not even begin: an address names a file that is not there, and the like.
  */
 enum exit_code app_code_of_start(const struct stk_error *error);
-/* --allow and --peer where they have no meaning: tells, and returns an exit code; else 0. */
-int app_refuse_keys(const struct app_options *options);
+/* --allow, --peer and --durable where they have no meaning: tells, and returns an exit code; else
+ * 0. */
+int app_refuse_for_stacks(const struct app_options *options);
+/* What --durable puts behind "ptcp". */
+const char *app_durable_option(const struct app_options *options);
 
 /* --- Subcommands: return the exit code */
 int cmd_id(const struct app_options *options, int count, char **words);

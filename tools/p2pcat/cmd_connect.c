@@ -82,15 +82,16 @@ static int check_expected(const struct app_options *o, const struct ticket *tick
     return EXIT_UNTRUSTED;
 }
 
-static void add_addresses(struct race *race, const struct ticket *ticket)
+static void add_addresses(struct race *race, const struct ticket *ticket,
+                          const struct app_options *o)
 {
     char key[STK_KEY_TEXT_MAX], ip[STK_ADDR_TEXT_MAX], address[512];
 
     stk_key_format(ticket->key, key);
     for (int i = 0; i < ticket->count; i++) {
-        snprintf(address, sizeof address, "%s/udp/%u/seal,peer=%s/ptcp",
+        snprintf(address, sizeof address, "%s/udp/%u/seal,peer=%s/ptcp%s",
                  stk_addr_format_ip(&ticket->addresses[i], ip),
-                 stk_addr_port(&ticket->addresses[i]), key);
+                 stk_addr_port(&ticket->addresses[i]), key, app_durable_option(o));
         race_add(race, address);
     }
 }
@@ -102,7 +103,7 @@ static int add_target(struct connect *c, const char *text)
 
     if (text[0] == '/') { /* a stack does as well */
         race_add(&c->race, text);
-        return app_refuse_keys(&c->app.options);
+        return app_refuse_for_stacks(&c->app.options);
     }
     if (ticket_parse(&ticket, text, &error) < 0) {
         talk_error("%s", error.text);
@@ -110,7 +111,7 @@ static int add_target(struct connect *c, const char *text)
     }
     const int status = check_expected(&c->app.options, &ticket);
     if (status == 0)
-        add_addresses(&c->race, &ticket);
+        add_addresses(&c->race, &ticket, &c->app.options);
     return status;
 }
 

@@ -253,7 +253,7 @@ int cmd_http(const struct app_options *options, int count, char **words)
             "p2pcat http https://example.org/, or p2pcat http /ip4/127.0.0.1/tcp/8080/http/PATH");
         return EXIT_USAGE;
     }
-    if ((status = app_refuse_keys(options)) != 0 || (status = app_init(&f.app, options)) != 0)
+    if ((status = app_refuse_for_stacks(options)) != 0 || (status = app_init(&f.app, options)) != 0)
         return status;
     f.app.stop = on_stop;
 

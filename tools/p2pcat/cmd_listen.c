@@ -271,7 +271,7 @@ static void make_address(const struct app_options *o, const char *host, char *ad
         len += (size_t)snprintf(address + len, size - len, "%s%s", i == 0 ? ",allow=" : "+",
                                 o->allow[i]);
     if (len < size)
-        snprintf(address + len, size - len, "/ptcp");
+        snprintf(address + len, size - len, "/ptcp%s", app_durable_option(o));
 }
 
 static int host_of(const struct app_options *o, char *host, size_t size)

@@ -165,7 +165,7 @@ int cmd_stacks(const struct app_options *options, int count, char **words)
         talk_error("--keep-open is for a stack that listens: write listen: before it");
         return EXIT_USAGE;
     }
-    if ((status = app_refuse_keys(options)) != 0 || (status = app_init(&s.app, options)) != 0)
+    if ((status = app_refuse_for_stacks(options)) != 0 || (status = app_init(&s.app, options)) != 0)
         return status;
     s.app.stop = on_stop;
     status = start(&s);

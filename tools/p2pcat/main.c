@@ -38,6 +38,7 @@ static const char usage_all[] =
     "  --allow KEY        talk to this peer only; may be repeated (also --peer KEY)\n"
     "  --bind ADDRESS     listen on this address only     --port N   and on this UDP port\n"
     "  --ticket-file F    write the ticket there, or read it from there\n"
+    "  --durable          outlive minutes without a path, if the other side says so, too\n"
     "  --keep-open        serve many streams              --exec CMD  with a command each\n"
     "  --recv-only        send nothing of standard input\n"
     "  --timeout SECONDS  give up connecting after so long  --progress  for pipes, too\n"
@@ -58,6 +59,7 @@ static const struct command commands[] = {
 enum long_only {
     OPT_IDENTITY = 256,
     OPT_EPHEMERAL,
+    OPT_DURABLE,
     OPT_ALLOW,
     OPT_BIND,
     OPT_PORT,
@@ -75,6 +77,7 @@ enum long_only {
 static const struct option long_options[] = {
     {"identity", required_argument, NULL, OPT_IDENTITY},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+    {"durable", no_argument, NULL, OPT_DURABLE},
     {"allow", required_argument, NULL, OPT_ALLOW},
     {"peer", required_argument, NULL, OPT_ALLOW},
     {"bind", required_argument, NULL, OPT_BIND},
@@ -161,6 +164,8 @@ static bool take_switch(struct app_options *o, int option)
     switch (option) {
     case OPT_EPHEMERAL:
         return o->ephemeral = true;
+    case OPT_DURABLE:
+        return o->durable = true;
     case OPT_KEEP_OPEN:
         return o->keep_open = true;
     case OPT_RECV_ONLY:
