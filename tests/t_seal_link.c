@@ -389,6 +389,22 @@ static void a_cipher_that_does_not_exist_is_an_error(void)
     end();
 }
 
+static void an_idle_association_keeps_no_expanded_keys(void)
+{
+    establish();
+    CU_ASSERT_TRUE(world_seal(b)->keys.count > 0);
+    world_run(&world, 3 * SECOND);
+    CU_ASSERT_EQUAL(world_seal(a)->keys.count, 0);
+    CU_ASSERT_EQUAL(world_seal(b)->keys.count, 0);
+    world_send_number(a, id, 1);
+    world_send_number(b, b->retained, 2);
+    world_run(&world, SECOND / 10);
+    CU_ASSERT_EQUAL(b->seen[1], 1);
+    CU_ASSERT_EQUAL(a->seen[2], 1);
+    CU_ASSERT_EQUAL(world_seal(b)->keys.count, 2);
+    end();
+}
+
 static void a_second_connection_shares_the_association(void)
 {
     uint64_t again;
@@ -622,6 +638,7 @@ int main(void)
         {"libraries understand one another", libraries_understand_one_another},
         {"without a common cipher the peer says so", without_a_common_cipher_the_peer_says_so},
         {"a cipher that does not exist is an error", a_cipher_that_does_not_exist_is_an_error},
+        {"an idle association keeps no expanded keys", an_idle_association_keeps_no_expanded_keys},
         {"a second connection shares the association", a_second_connection_shares_the_association},
         {"two initiations at once become one association",
          two_initiations_at_once_become_one_association},

@@ -14,6 +14,16 @@ static bool take(struct seal_replay *replay, uint64_t counter)
     return true;
 }
 
+static uint64_t ring[SEAL_REPLAY_WORDS];
+
+static struct seal_replay wide(void)
+{
+    struct seal_replay replay = {0};
+
+    seal_replay_widen(&replay, ring);
+    return replay;
+}
+
 static void the_window_table_holds(void)
 {
     const struct {
@@ -48,7 +58,7 @@ static void the_window_table_holds(void)
         {UINT64_MAX - 2, true},
         {0, false},
     };
-    struct seal_replay replay = {0};
+    struct seal_replay replay = wide();
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         CU_ASSERT_EQUAL(take(&replay, rows[i].counter), rows[i].fresh);
@@ -59,7 +69,7 @@ static void the_first_counter_may_be_any(void)
     const uint64_t firsts[] = {0, 1, 63, 64, 65, SEAL_REPLAY_WINDOW, UINT64_C(1) << 40};
 
     for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
-        struct seal_replay replay = {0};
+        struct seal_replay replay = wide();
         CU_ASSERT_TRUE(take(&replay, firsts[i]));
         CU_ASSERT_FALSE(take(&replay, firsts[i]));
         CU_ASSERT_TRUE(take(&replay, firsts[i] + 1));
@@ -71,7 +81,7 @@ enum { MODEL = 1 << 20 };
 static void it_agrees_with_a_naive_model(void)
 {
     static uint8_t seen[MODEL];
-    struct seal_replay replay = {0};
+    struct seal_replay replay = wide();
     struct stk_prng prng;
     uint64_t top = 0, wrong = 0;
 
@@ -93,12 +103,57 @@ static void it_agrees_with_a_naive_model(void)
     CU_ASSERT_EQUAL(wrong, 0);
 }
 
+static void without_the_ring_the_window_is_narrow(void)
+{
+    struct seal_replay replay = {0};
+
+    CU_ASSERT_TRUE(take(&replay, 100));
+    CU_ASSERT_FALSE(take(&replay, 100));
+    CU_ASSERT_TRUE(take(&replay, 101 - SEAL_REPLAY_NARROW));
+    CU_ASSERT_FALSE(take(&replay, 100 - SEAL_REPLAY_NARROW));
+    CU_ASSERT_TRUE(take(&replay, 100 + SEAL_REPLAY_NARROW));
+    CU_ASSERT_FALSE(take(&replay, 100));
+    CU_ASSERT_TRUE(take(&replay, UINT64_MAX - 1));
+    CU_ASSERT_FALSE(take(&replay, 101));
+}
+
+/* The ring comes and goes at random. What lies in the narrow window must be known all the time,
+ * and what lies behind it may be refused, but not taken twice. */
+static void nothing_passes_twice_when_the_ring_comes_and_goes(void)
+{
+    static uint8_t seen[MODEL];
+    struct seal_replay replay = {0};
+    struct stk_prng prng;
+    uint64_t wrong = 0;
+
+    memset(seen, 0, sizeof(seen));
+    stk_prng_seed(&prng, 43);
+    for (int i = 0; i < 1000000 && replay.next < MODEL - 8192; i++) {
+        const uint64_t jump = stk_prng_below(&prng, 100) ? 3 : 200;
+        const uint64_t back = stk_prng_below(&prng, 100);
+        const uint64_t high = replay.next + stk_prng_below(&prng, jump);
+        const uint64_t counter = stk_prng_below(&prng, 2) ? high : high > back ? high - back : 0;
+        const bool near = counter + SEAL_REPLAY_NARROW >= replay.next;
+        if (!stk_prng_below(&prng, 20) && replay.ring)
+            seal_replay_narrow(&replay);
+        else if (!stk_prng_below(&prng, 20) && !replay.ring)
+            seal_replay_widen(&replay, ring);
+        const bool taken = take(&replay, counter);
+        wrong += (taken && seen[counter]) || (near && !taken && !seen[counter]);
+        seen[counter] |= taken;
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
         {"the window table holds", the_window_table_holds},
         {"the first counter may be any", the_first_counter_may_be_any},
         {"it agrees with a naive model", it_agrees_with_a_naive_model},
+        {"without the ring the window is narrow", without_the_ring_the_window_is_narrow},
+        {"nothing passes twice when the ring comes and goes",
+         nothing_passes_twice_when_the_ring_comes_and_goes},
         CU_TEST_INFO_NULL,
     };
 

@@ -52,6 +52,8 @@ void seal_key_detach(struct seal_key_cache *cache, struct seal_key *key)
         return;
     assert(e->owner == key && cache->count > 0);
     key->expanded = NULL;
+    if (key->replay)
+        seal_replay_narrow(key->replay);
     key->aead->wipe(key->aead, e->state);
     stk_list_remove(&e->node);
     cache->count--;
@@ -61,11 +63,13 @@ void seal_key_detach(struct seal_key_cache *cache, struct seal_key *key)
 void *seal_key_expand(struct seal_key_cache *cache, struct seal_key *key, uint64_t now_us)
 {
     assert(key->aead && !key->expanded);
-    struct seal_expanded *e = stk_alloc_zero(sizeof(*e) + key->aead->expanded_size + ALIGNMENT - 1);
+    const size_t head =
+        sizeof(struct seal_expanded) + (key->replay ? SEAL_REPLAY_WORDS * sizeof(uint64_t) : 0);
+    struct seal_expanded *e = stk_alloc_zero(head + key->aead->expanded_size + ALIGNMENT - 1);
 
     if (!e)
         return NULL;
-    e->state = (void *)(((uintptr_t)(e + 1) + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
+    e->state = (void *)(((uintptr_t)e + head + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
     if (key->aead->expand(key->aead, e->state, key->bytes)) {
         stk_free(e);
         return NULL;
@@ -75,6 +79,8 @@ void *seal_key_expand(struct seal_key_cache *cache, struct seal_key *key, uint64
     e->owner = key;
     e->used_us = now_us;
     key->expanded = e;
+    if (key->replay)
+        seal_replay_widen(key->replay, e->ring);
     stk_list_prepend(&cache->order, &e->node);
     cache->count++;
     return e->state;

@@ -2,9 +2,10 @@
  * Keys of sessions, and the expanded form of those that are in use.
  *
  * A cipher's expanded key takes a KiB, the key itself 32 bytes. So a session keeps the bytes, and
- * the port keeps the expanded form of keys that packets came or went under in the last seconds, at
+ * the port keeps the expanded form of keys that packets came or went under in the last second, at
  * most SEAL_KEYS_EXPANDED of them: an idle session costs little, a busy one looks at one pointer a
- * run, and there is room for more than a thousand that are busy at a time.
+ * run, and there is room for two thousand that are busy at a time. The replay window of a receiving
+ * key is wide as long as the key stands expanded.
  *
  * Everything that leaves the cache is zeroed first.
  */
@@ -12,16 +13,18 @@
 #define STK_SEAL_KEY_CACHE_H
 
 #include "aead.h"
+#include "replay.h"
 
 enum {
-    SEAL_KEYS_EXPANDED = 4096,          /* two for a session that sends and receives */
-    SEAL_KEY_IDLE_US = 5 * 1000 * 1000, /* an expanded key that was not used for so long goes */
+    SEAL_KEYS_EXPANDED = 4096,      /* two for a session that sends and receives */
+    SEAL_KEY_IDLE_US = 1000 * 1000, /* an expanded key that was not used for so long goes */
 };
 
 /* Zeroed: no key. */
 struct seal_key {
     const struct seal_aead *aead;
     struct seal_expanded *expanded; /* NULL until it is used; the cache's */
+    struct seal_replay *replay;     /* of a receiving key; NULL: it is a sending one */
     uint8_t bytes[SEAL_CIPHER_KEY];
 };
 
@@ -35,7 +38,8 @@ struct seal_expanded {
     struct stk_node node;
     struct seal_key *owner;
     uint64_t used_us;
-    void *state; /* what the cipher works with, aligned to 64; lies behind this struct */
+    void *state;     /* what the cipher works with, aligned to 64; lies behind this struct */
+    uint64_t ring[]; /* of a receiving key's replay window, before the state */
 };
 
 void seal_key_cache_init(struct seal_key_cache *cache, unsigned limit);

@@ -1,8 +1,13 @@
 /*
  * Which packet counters have been seen (RFC 6479's ring of words, so that the window never shifts).
  *
- * Counters may come in any order within SEAL_REPLAY_WINDOW of the highest one. Two steps, so that
- * a packet is looked up before the costly opening, and noted only after it proves genuine.
+ * Counters may come in any order within SEAL_REPLAY_WINDOW of the highest one while the ring is
+ * there; the caller lends it while packets flow and takes it back when they have ceased. Without
+ * it the window is SEAL_REPLAY_NARROW: what had been on its way for that long is lost, and nothing
+ * that was seen is ever taken again.
+ *
+ * Two steps, so that a packet is looked up before the costly opening, and noted only after it
+ * proves genuine.
  */
 #ifndef STK_SEAL_REPLAY_H
 #define STK_SEAL_REPLAY_H
@@ -14,16 +19,22 @@ enum {
     SEAL_REPLAY_WORDS = 64,
     /* One word of the ring is always being cleared for what comes next. */
     SEAL_REPLAY_WINDOW = (SEAL_REPLAY_WORDS - 1) * 64,
+    SEAL_REPLAY_NARROW = 64,
 };
 
 struct seal_replay {
-    uint64_t next; /* one more than the highest counter noted; 0: none yet */
-    uint64_t words[SEAL_REPLAY_WORDS];
+    uint64_t next;   /* one more than the highest counter noted; 0: none yet */
+    uint64_t recent; /* without the ring: bit i is counter next - 1 - i */
+    uint64_t *ring;  /* SEAL_REPLAY_WORDS; NULL: the window is narrow */
 };
 
 /* True if the counter is new and not too old. */
 bool seal_replay_is_fresh(const struct seal_replay *replay, uint64_t counter);
 /* The counter must be fresh, and below UINT64_MAX. */
 void seal_replay_note(struct seal_replay *replay, uint64_t counter);
+/* The ring is the caller's; what is older than the narrow window counts as seen. */
+void seal_replay_widen(struct seal_replay *replay, uint64_t ring[SEAL_REPLAY_WORDS]);
+/* The ring is not used any more. */
+void seal_replay_narrow(struct seal_replay *replay);
 
 #endif

@@ -249,6 +249,7 @@ void seal_flush_up(struct seal_port *port)
 {
     const int count = port->up_count;
 
+    assert(port->up || !count);
     port->up_count = 0;
     if (count)
         stk_dgram_input_above(&port->layer, port->up, count);
@@ -256,6 +257,7 @@ void seal_flush_up(struct seal_port *port)
 
 void seal_push_up(struct seal_port *port, const struct stk_run *run)
 {
+    assert(port->up);
     if (port->up_count == SEAL_UP_RUNS)
         seal_flush_up(port);
     port->up[port->up_count++] = *run;

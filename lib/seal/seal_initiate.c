@@ -42,6 +42,7 @@ static int make_initiation(struct seal_association *a, bool with_datagram)
     uint8_t payload[SEAL_FIRST_FIELDS + SEAL_FIRST_DATAGRAM_MAX];
     uint8_t ephemeral[SEAL_NOISE_KEY], agreed[64];
     struct seal_attempt *t = a->attempt;
+    struct seal_mac_keys macs;
     struct seal_first first;
 
     t->made = false;
@@ -63,7 +64,8 @@ static int make_initiation(struct seal_association *a, bool with_datagram)
     t->carries = first.datagram_len > 0;
     t->made = true;
     t->made_us = seal_now(a->port);
-    seal_mac1_write(&a->peer_macs, t->packet, t->packet + t->len - 2 * SEAL_MAC);
+    seal_mac_keys_of(&macs, a->remote_static);
+    seal_mac1_write(&macs, t->packet, t->packet + t->len - 2 * SEAL_MAC);
     return 0;
 }
 
@@ -282,9 +284,14 @@ void seal_take_cookie(struct seal_port *port, const uint8_t *packet)
     const uint32_t index = stk_load_be32(packet + 4);
     struct seal_association *a = seal_association_by_index(port, index);
     struct seal_attempt *t = a ? a->attempt : NULL;
+    struct seal_mac_keys macs;
 
-    if (!t || !t->made || t->local_index != index ||
-        seal_cookie_open(&a->peer_macs, t->packet + t->len - 2 * SEAL_MAC, packet, t->cookie)) {
+    if (!t || !t->made || t->local_index != index) {
+        port->stats.forged++;
+        return;
+    }
+    seal_mac_keys_of(&macs, a->remote_static);
+    if (seal_cookie_open(&macs, t->packet + t->len - 2 * SEAL_MAC, packet, t->cookie)) {
         port->stats.forged++;
         return;
     }

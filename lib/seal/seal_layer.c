@@ -151,8 +151,6 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
 {
     struct seal_port *port = seal_port_of(layer);
 
-    for (int i = 0; i < SEAL_BUCKETS; i++)
-        stk_list_init(&port->buckets[i]);
     seal_key_cache_init(&port->keys, SEAL_KEYS_EXPANDED);
     if (sodium_init() < 0)
         return stk_dgram_fail(layer, -EIO, "libsodium does not start");
@@ -185,6 +183,7 @@ static void destroy(struct stk_dgram_layer *layer)
         seal_transport_free(port, i);
     stk_dgram_set_timer(layer, 0); /* the closes may have set it */
     stk_free(port->slots);
+    stk_free(port->buckets);
     stk_free(port->allowed);
     if (port->limiter)
         sodium_memzero(port->limiter, sizeof(*port->limiter));
@@ -243,7 +242,7 @@ static void take_handshake(struct seal_port *port, const struct stk_run *run, un
         seal_take_cookie(port, packet);
 }
 
-void seal_take_run(struct seal_port *port, const struct stk_run *run)
+static void take_run(struct seal_port *port, const struct stk_run *run)
 {
     for (unsigned i = 0; i < run->count;) {
         const int type = seal_message_type(stk_run_at(run, i), stk_run_size(run, i));
@@ -262,13 +261,21 @@ void seal_take_run(struct seal_port *port, const struct stk_run *run)
     }
 }
 
+void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int count)
+{
+    struct stk_run room[SEAL_UP_RUNS];
+
+    assert(!port->up);
+    port->up = room;
+    for (int i = 0; i < count; i++)
+        take_run(port, &runs[i]);
+    seal_flush_up(port);
+    port->up = NULL;
+}
+
 static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
 {
-    struct seal_port *port = seal_port_of(layer);
-
-    for (int i = 0; i < count; i++)
-        seal_take_run(port, &runs[i]);
-    seal_flush_up(port);
+    seal_take_runs(seal_port_of(layer), runs, count);
 }
 
 void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)

@@ -17,12 +17,12 @@ void seal_answer_free(struct seal_association *a)
 }
 
 /* Writes a whole response and leaves the noise ready to be split. 0 or -1. */
-static int make_response(struct seal_port *port, struct seal_noise *noise,
-                         const struct seal_mac_keys *peer_macs, uint32_t receiver,
+static int make_response(struct seal_port *port, struct seal_noise *noise, uint32_t receiver,
                          const struct seal_second *second, uint8_t *packet, size_t *packet_len)
 {
     uint8_t payload[SEAL_SECOND_FIELDS + SEAL_FIRST_DATAGRAM_MAX], ephemeral[SEAL_NOISE_KEY];
     const size_t len = seal_second_write(second, payload);
+    struct seal_mac_keys macs;
 
     seal_handshake_header(packet, SEAL_RESPONSE, receiver);
     stk_loop_random(stk_dgram_loop(&port->layer), ephemeral, sizeof(ephemeral));
@@ -33,7 +33,8 @@ static int make_response(struct seal_port *port, struct seal_noise *noise,
     if (code)
         return code;
     const size_t before_mac = SEAL_HANDSHAKE_HEADER + SEAL_NOISE_SECOND_OVERHEAD + len;
-    seal_mac1_write(peer_macs, packet, packet + before_mac);
+    seal_mac_keys_of(&macs, noise->remote_static);
+    seal_mac1_write(&macs, packet, packet + before_mac);
     *packet_len = before_mac + SEAL_MAC;
     return 0;
 }
@@ -44,11 +45,9 @@ static void turn_away(struct seal_port *port, const struct stk_run *run, struct 
 {
     const struct seal_second second = {.status = (uint8_t)status};
     uint8_t packet[SEAL_RESPONSE_MAX];
-    struct seal_mac_keys macs;
     size_t len;
 
-    seal_mac_keys_of(&macs, noise->remote_static);
-    if (!make_response(port, noise, &macs, receiver, &second, packet, &len))
+    if (!make_response(port, noise, receiver, &second, packet, &len))
         seal_send_back(port, run, packet, len);
 }
 
@@ -85,8 +84,8 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
     }
     seal_session_drop(a, a->next);
     second.index = seal_index_new(a);
-    if (make_response(a->port, &answer->noise, &a->peer_macs, answer->remote_index, &second,
-                      answer->packet, &packet_len) ||
+    if (make_response(a->port, &answer->noise, answer->remote_index, &second, answer->packet,
+                      &packet_len) ||
         seal_session_new(a, &answer->noise, answer->aead, second.index, answer->remote_index,
                          &session)) {
         fail_answer(a);
@@ -141,17 +140,6 @@ static bool is_allowed(const struct seal_port *port, const uint8_t remote_static
         if (!sodium_memcmp(port->allowed[i], remote_static, SEAL_NOISE_KEY))
             return true;
     return false;
-}
-
-/* Gives up our own initiation for the peer's; the association takes the peer's tag. */
-static void adopt_tag(struct seal_association *a, uint64_t tag)
-{
-    struct seal_port *port = a->port;
-
-    stk_list_remove(&a->bucket);
-    a->tag = tag;
-    stk_list_append(&port->buckets[seal_tag_hash(port, a->remote_static, tag) / 2 % SEAL_BUCKETS],
-                    &a->bucket);
 }
 
 /* What an initiation says and where it came from. */
@@ -238,7 +226,7 @@ static struct seal_association *simultaneous_association(struct seal_association
 {
     if (a->attempt && we_win(a, in))
         return NULL;
-    adopt_tag(a, in->first.tag);
+    seal_association_tag(a, in->first.tag);
     return a;
 }
 

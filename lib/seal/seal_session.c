@@ -43,6 +43,7 @@ int seal_session_new(struct seal_association *a, struct seal_noise *noise,
     seal_noise_split(noise, from_initiator, from_responder);
     seal_key_set(&s->send, aead, s->initiator ? from_initiator : from_responder);
     seal_key_set(&s->receive, aead, s->initiator ? from_responder : from_initiator);
+    s->receive.replay = &s->replay;
     sodium_memzero(from_initiator, sizeof(from_initiator));
     sodium_memzero(from_responder, sizeof(from_responder));
     assert(!a->sessions[key_slot(local_index)]);

@@ -35,7 +35,6 @@ enum {
     SEAL_INDEX_SLOT_BITS = 20,
     SEAL_ASSOCIATIONS_MAX = 1 << SEAL_INDEX_SLOT_BITS,
     SEAL_ASSOCIATIONS_DEFAULT = 16384,
-    SEAL_BUCKETS = 256,
     SEAL_ALLOWED_MAX = 256,
     SEAL_LOAD_DEFAULT = 1000, /* initiations a second, from which on cookies are demanded */
     SEAL_UP_RUNS = 16,
@@ -121,9 +120,8 @@ struct seal_association {
     bool queued;     /* the task is */
     uint8_t hops;    /* of the task, so that what is above comes first */
     unsigned retained;
-    uint8_t peer_key[STK_KEY_BYTES];       /* Ed25519 */
-    uint8_t remote_static[SEAL_NOISE_KEY]; /* the same as X25519 */
-    struct seal_mac_keys peer_macs;
+    uint8_t peer_key[STK_KEY_BYTES];             /* Ed25519 */
+    uint8_t remote_static[SEAL_NOISE_KEY];       /* the same as X25519 */
     uint64_t sent_timestamp, received_timestamp; /* newest of each */
     struct seal_session *sessions[SEAL_SESSIONS];
     struct seal_session *current, *previous, *next;
@@ -144,6 +142,9 @@ struct seal_association {
     struct stk_task task;
     struct stk_node bucket;
 };
+
+static_assert(sizeof(struct seal_association) + sizeof(struct seal_session) <= 1024,
+              "an idle association is to cost little");
 
 /* A port of datagrams below, beside the layers that seal stands on. */
 struct seal_transport {
@@ -171,13 +172,13 @@ struct seal_port {
     uint32_t slot_count, slot_limit, slot_hint, live;
     uint64_t generation;
     uint64_t hash_seed;
-    struct stk_node buckets[SEAL_BUCKETS];
+    struct stk_node *buckets; /* as many as slots: associations by key and tag */
     struct seal_meter meter;
     struct seal_limiter *limiter; /* made when first needed */
     struct seal_stamps *stamps;
     struct seal_cookie_jar jar;
     struct stk_seal_stats stats;
-    struct stk_run up[SEAL_UP_RUNS]; /* opened, not yet handed up */
+    struct stk_run *up; /* SEAL_UP_RUNS, opened and not yet handed up; NULL outside of input */
     int up_count;
     struct seal_transport *transports[STK_SEAL_TRANSPORTS_MAX];
     stk_seal_path_fn *watcher; /* NULL: nobody */
@@ -199,6 +200,8 @@ static inline uint64_t seal_now(const struct seal_port *port)
 /* The new association is in the table, its task and timer are stopped. 0, -ENOMEM, STK_ELIMIT. */
 int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
                          uint64_t tag, struct seal_association **out);
+/* It is found by this tag from now on. */
+void seal_association_tag(struct seal_association *a, uint64_t tag);
 /* It is not found by its tag any more: a newer initiation with that tag makes a new one. */
 void seal_association_leave(struct seal_association *a);
 void seal_association_free(struct seal_association *a);
@@ -263,7 +266,7 @@ void seal_transport_free(struct seal_port *port, unsigned index);
 
 int seal_associate(struct seal_port *port, const uint8_t key[STK_KEY_BYTES], uint8_t way,
                    const struct stk_addr *peer, const struct stk_addr *local, uint64_t *id);
-void seal_take_run(struct seal_port *port, const struct stk_run *run);
+void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int count);
 void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code);
 
 /* --- seal_handshake.c: what both sides of a handshake use ----------------------------------- */

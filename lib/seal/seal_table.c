@@ -37,6 +37,28 @@ uint64_t seal_tag_hash(const struct seal_port *port, const uint8_t remote_static
 /* --- Slots --------------------------------------------------------------------------------------
  */
 
+static struct stk_node *bucket_of(const struct seal_port *port,
+                                  const uint8_t remote_static[SEAL_NOISE_KEY], uint64_t tag)
+{
+    return &port->buckets[seal_tag_hash(port, remote_static, tag) / 2 % port->slot_count];
+}
+
+/* Every association that can be found by its tag moves to where it belongs now. */
+static void use_buckets(struct seal_port *port, struct stk_node *buckets)
+{
+    struct stk_node *old = port->buckets;
+
+    for (uint32_t i = 0; i < port->slot_count; i++)
+        stk_list_init(&buckets[i]);
+    port->buckets = buckets;
+    for (uint32_t i = 0; i < port->slot_count; i++) {
+        struct seal_association *a = port->slots[i];
+        if (a && !stk_list_empty(&a->bucket))
+            seal_association_tag(a, a->tag);
+    }
+    stk_free(old);
+}
+
 static int grow(struct seal_port *port)
 {
     uint32_t count = port->slot_count ? 2 * port->slot_count : 8;
@@ -45,14 +67,20 @@ static int grow(struct seal_port *port)
         count = port->slot_limit;
     if (count <= port->slot_count)
         return STK_ELIMIT;
+    struct stk_node *buckets = stk_alloc((size_t)count * sizeof(*buckets));
+    if (!buckets)
+        return -ENOMEM;
     struct seal_association **slots =
         stk_realloc(port->slots, (size_t)count * sizeof(struct seal_association *));
-    if (!slots)
+    if (!slots) {
+        stk_free(buckets);
         return -ENOMEM;
+    }
     memset(slots + port->slot_count, 0, (count - port->slot_count) * sizeof(*slots));
     port->slots = slots;
     port->slot_hint = port->slot_count;
     port->slot_count = count;
+    use_buckets(port, buckets);
     return 0;
 }
 
@@ -89,17 +117,22 @@ int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEA
     a->port = port;
     a->slot = slot;
     a->id = ++port->generation << SEAL_INDEX_SLOT_BITS | slot;
-    a->tag = tag;
     a->made_us = a->received_us = a->sent_us = seal_now(port);
     memcpy(a->remote_static, remote_static, SEAL_NOISE_KEY);
-    seal_mac_keys_of(&a->peer_macs, remote_static);
-    stk_list_append(&port->buckets[seal_tag_hash(port, remote_static, tag) / 2 % SEAL_BUCKETS],
-                    &a->bucket);
+    stk_list_init(&a->bucket);
+    seal_association_tag(a, tag);
     port->slots[slot] = a;
     port->live++;
     seal_life_start(a);
     *out = a;
     return 0;
+}
+
+void seal_association_tag(struct seal_association *a, uint64_t tag)
+{
+    stk_list_remove(&a->bucket);
+    a->tag = tag;
+    stk_list_append(bucket_of(a->port, a->remote_static, tag), &a->bucket);
 }
 
 /* What the peer has initiated must not be played to us again when the association is forgotten. */
@@ -166,10 +199,9 @@ struct seal_association *seal_association_by_tag(struct seal_port *port,
                                                  const uint8_t remote_static[SEAL_NOISE_KEY],
                                                  uint64_t tag)
 {
-    struct stk_node *bucket =
-        &port->buckets[seal_tag_hash(port, remote_static, tag) / 2 % SEAL_BUCKETS];
-
-    STK_LIST_EACH(node, bucket)
+    if (!port->slot_count)
+        return NULL;
+    STK_LIST_EACH(node, bucket_of(port, remote_static, tag))
     {
         struct seal_association *a = STK_CONTAINER(node, struct seal_association, bucket);
         if (a->tag == tag && !memcmp(a->remote_static, remote_static, SEAL_NOISE_KEY))

@@ -15,8 +15,7 @@ static void on_input(void *user, const struct stk_run *runs, int count)
         struct stk_run run = runs[i];
         run.way = number;
         run.association = 0;
-        seal_take_run(port, &run);
-        seal_flush_up(port);
+        seal_take_runs(port, &run, 1);
     }
 }
 
