@@ -233,6 +233,26 @@ static void siblings_share_the_port(void)
     tear_down();
 }
 
+static void a_listener_takes_no_more_connections_than_it_may(void)
+{
+    char recipe[128];
+    struct stk_error error = {.code = 0};
+    struct stk_conn *second = NULL;
+
+    set_up("/ip4/127.0.0.1/udp/0/ptcp,connections=1");
+    listener_recipe(recipe, sizeof(recipe));
+    struct stk_conn *conn = connect_to(recipe);
+    while (!world.client.opened && stk_loop_turn(world.loop, 1000000) > 0)
+        ;
+    CU_ASSERT_EQUAL_FATAL(stk_conn_open_sibling(conn, &protocol, &world.second, &second, &error),
+                          0);
+    while (world.client.read < TOTAL && stk_loop_turn(world.loop, 1000000) > 0)
+        ;
+    CU_ASSERT_FALSE(world.second.opened);
+    CU_ASSERT_EQUAL(world.accepted_count, 1);
+    tear_down();
+}
+
 static void unknown_congestion_control_is_refused(void)
 {
     struct stk_error error = {.code = 0};
@@ -250,6 +270,8 @@ static CU_TestInfo tests[] = {
     {"an abort reaches the peer", an_abort_reaches_the_peer},
     {"statistics are answered", statistics_are_answered},
     {"siblings share the port", siblings_share_the_port},
+    {"a listener takes no more connections than it may",
+     a_listener_takes_no_more_connections_than_it_may},
     {"unknown congestion control is refused", unknown_congestion_control_is_refused},
     CU_TEST_INFO_NULL,
 };

@@ -24,7 +24,8 @@
 enum {
     PTCP_BACKLOG_DEFAULT = 128,
     PTCP_CONNECTIONS_MAX = 1 << 20,
-    PTCP_REPLIES_MAX = 64, /* stateless answers that wait for output */
+    PTCP_CONNECTIONS_DEFAULT = 1 << 16, /* of a listener that was told nothing */
+    PTCP_REPLIES_MAX = 64,              /* stateless answers that wait for output */
     PTCP_OUTPUT_GATHER_BYTES = STK_RUN_COUNT_MAX * sizeof(struct iovec),
     PTCP_OUTPUT_BYTES_MIN = 65536 + 1024 + PTCP_OUTPUT_GATHER_BYTES,
 };

@@ -424,6 +424,8 @@ static int listen_on(struct stk_listener *listener, void *state, struct stk_erro
         return code;
     }
     listening->bridge->listener = listener;
+    listening->bridge->endpoint->options.max_connections =
+        (uint32_t)stk_segment_number(segment, "connections", PTCP_CONNECTIONS_DEFAULT);
     ptcp_listen(listening->bridge->endpoint, &options,
                 (uint32_t)stk_segment_number(segment, "backlog", 0));
     return 0;
@@ -478,6 +480,8 @@ static const struct stk_option_type options[] = {
     {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (32M)"},
     {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (32M)"},
     {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
+    {"connections", STK_OPTION_NUMBER, 1, PTCP_CONNECTIONS_MAX,
+     "of a listener, at a time, opened or opening (65536)"},
     {"qlog", STK_OPTION_TEXT, 0, 0,
      "log each connection into this directory, or file (STK_QLOG_DIR)"},
     {"qlog-max", STK_OPTION_SIZE, PTCP_QLOG_BYTES_MIN, UINT64_C(1) << 40,

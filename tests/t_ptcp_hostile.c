@@ -1,0 +1,546 @@
+/*
+ * Goal: a peer that holds a connection and lies costs a bounded amount of memory and gets no more
+ * out of it than it puts in. Method: packets made by hand against one core; every byte of the heap
+ * is counted.
+ */
+#include "ptcp_pair.h"
+
+#include "error.h"
+#include "harness.h"
+#include "tag.h"
+
+#include <malloc.h>
+
+enum { ASSOCIATION = 7, WINDOW = 256 << 10, SLACK = 64 << 10, CONN_MAX = 8 << 10 };
+
+/* The ring of packets sent, and the half of it that is copied when it has grown. */
+enum { RECORDS_MAX = PTCP_SENT_MAX * sizeof(struct ptcp_sent) * 3 / 2 };
+
+static const uint64_t WIDE_OPEN = UINT64_C(1) << 60;
+
+/* --- The heap --------------------------------------------------------------------------------- */
+
+static size_t live, peak;
+
+static void *count_bytes(void *context, void *block, size_t size)
+{
+    void *next = NULL;
+
+    (void)context;
+    live -= block ? malloc_usable_size(block) : 0;
+    if (size > 0)
+        next = realloc(block, size);
+    else
+        free(block);
+    live += next ? malloc_usable_size(next) : 0;
+    if (live > peak)
+        peak = live;
+    return next;
+}
+
+/* --- The liar --------------------------------------------------------------------------------- */
+
+static struct {
+    struct ptcp_endpoint *victim;
+    struct ptcp_conn *conn;
+    struct stk_prng prng;
+    struct stk_addr addr;
+    uint64_t now_us, id, next;             /* the liar's id and packet number */
+    uint64_t peer_id, peer_next;           /* the victim's, + 1 */
+    uint64_t in, in_bytes, out, out_bytes; /* packets to and from the victim */
+    bool saw_reset;
+    size_t base;
+    uint8_t *buffer;
+} liar;
+
+static void deliver(const uint8_t *bytes, size_t size)
+{
+    const struct stk_run run = {.data = (uint8_t *)bytes,
+                                .stride = (uint32_t)size,
+                                .size = (uint16_t)size,
+                                .last_size = (uint16_t)size,
+                                .count = 1,
+                                .association = ASSOCIATION};
+
+    liar.in++;
+    liar.in_bytes += size;
+    ptcp_input(liar.victim, liar.now_us, &run, 1);
+}
+
+static void look_at(const uint8_t *bytes, size_t size)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+    struct ptcp_header header;
+    struct ptcp_frame frame;
+    struct ptcp_ack ack;
+
+    CU_ASSERT_EQUAL(ptcp_header_read(&reader, &header), 0);
+    liar.out++;
+    liar.out_bytes += size;
+    if (header.type == PTCP_SYN_ACK)
+        liar.peer_id = header.source;
+    liar.peer_next = ptcp_packet_number(header.packet, liar.peer_next) + 1;
+    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
+        liar.saw_reset |= frame.type == PTCP_FRAME_RESET;
+}
+
+/* Everything that the victim says now. */
+static void listen_to(void)
+{
+    struct stk_run run;
+
+    while (ptcp_output(liar.victim, liar.now_us, &run, liar.buffer, PTCP_OUTPUT_BYTES_MIN)) {
+        for (unsigned i = 0; i < run.count; i++)
+            look_at(stk_run_at(&run, i), stk_run_size(&run, i));
+    }
+}
+
+static void wait_us(uint64_t time_us)
+{
+    const uint64_t until_us = liar.now_us + time_us;
+    uint64_t due_us;
+
+    while ((due_us = ptcp_next_timeout_us(liar.victim, liar.now_us)) < until_us) {
+        liar.now_us = due_us > liar.now_us ? due_us : liar.now_us;
+        ptcp_timeout(liar.victim, liar.now_us);
+        listen_to();
+    }
+    liar.now_us = until_us;
+}
+
+static struct stk_writer begin_data(uint8_t *packet, size_t size)
+{
+    struct stk_writer writer = stk_writer_of(packet, size);
+
+    ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_DATA,
+                                                     .destination = liar.peer_id,
+                                                     .packet = (uint32_t)liar.next++});
+    return writer;
+}
+
+static void send_stream(uint64_t offset, const uint8_t *data, size_t len)
+{
+    uint8_t packet[2048];
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+
+    ptcp_stream_write(&writer, offset, len, false, true);
+    stk_write_bytes(&writer, data, len);
+    deliver(packet, (size_t)(writer.at - packet));
+}
+
+static void send_value(enum ptcp_frame_type type, uint64_t value)
+{
+    uint8_t packet[64];
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+
+    ptcp_value_write(&writer, type, value);
+    deliver(packet, (size_t)(writer.at - packet));
+}
+
+static void write_range(struct stk_writer *writer, uint64_t first, uint64_t end)
+{
+    struct ptcp_ranges set;
+
+    ptcp_ranges_init(&set, PTCP_RANGES_INLINE);
+    ptcp_ranges_add(&set, first, end);
+    ptcp_ack_write(writer, &set, 0, NULL);
+    ptcp_ranges_free(&set);
+}
+
+/* Acknowledges [first, end). */
+static void send_ack(uint64_t first, uint64_t end)
+{
+    uint8_t packet[64];
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+
+    write_range(&writer, first, end);
+    deliver(packet, (size_t)(writer.at - packet));
+}
+
+static void send_syn(uint64_t id)
+{
+    const struct ptcp_params params = {.window = WIDE_OPEN, .max_datagram = 1400};
+    uint8_t packet[128];
+    struct stk_writer writer = stk_writer_of(packet, sizeof packet);
+
+    ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
+    ptcp_params_write(&writer, &params);
+    deliver(packet, (size_t)(writer.at - packet));
+}
+
+static uint64_t next_random(void *context) { return stk_prng_next(context); }
+
+static void make_victim(void)
+{
+    const struct ptcp_endpoint_options options = {
+        .random = next_random, .context = &liar.prng, .sealed = true, .max_datagram = 1472};
+
+    memset(&liar, 0, sizeof liar);
+    live = peak = 0;
+    stk_alloc_hook(count_bytes, NULL);
+    stk_prng_seed(&liar.prng, 1);
+    liar.now_us = 1000000;
+    liar.id = 42;
+    liar.next = 1;
+    liar.buffer = malloc(PTCP_OUTPUT_BYTES_MIN);
+    CU_ASSERT_EQUAL_FATAL(ptcp_endpoint_new(&options, &liar.victim), 0);
+}
+
+/* The liar connects to a victim that listens; `send_buffer`: bytes, 0 for the default. */
+static void connect_liar(uint32_t send_buffer)
+{
+    const struct stk_ptcp_options options = {.receive_window_init = WINDOW,
+                                             .send_buffer_max = send_buffer};
+
+    make_victim();
+    ptcp_listen(liar.victim, &options, 0);
+    send_syn(liar.id);
+    listen_to();
+    liar.conn = ptcp_accept(liar.victim);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(liar.conn);
+    send_ack(0, 1);
+    liar.base = live;
+    peak = live;
+    liar.in = liar.in_bytes = liar.out = liar.out_bytes = 0;
+}
+
+static void end_liar(void)
+{
+    if (liar.conn)
+        ptcp_conn_release(liar.conn, liar.now_us);
+    ptcp_endpoint_free(liar.victim);
+    free(liar.buffer);
+    CU_ASSERT_EQUAL(live, 0);
+    stk_alloc_hook(NULL, NULL);
+}
+
+static size_t grown(void) { return peak - liar.base; }
+
+/* The victim writes as much as is taken. */
+static uint64_t write_all(void)
+{
+    static uint8_t block[65536];
+    uint64_t total = 0;
+    long took;
+
+    while ((took = ptcp_conn_send(liar.conn, liar.now_us, &(struct iovec){block, sizeof block},
+                                  1)) > 0)
+        total += (uint64_t)took;
+    return total;
+}
+
+/* --- What is sent to the victim --------------------------------------------------------------- */
+
+static void one_byte_in_each_chunk_costs_no_more_than_the_window(void)
+{
+    connect_liar(0);
+    for (uint64_t offset = 1; offset < WINDOW; offset += PTCP_CHUNK_BYTES)
+        send_stream(offset, (const uint8_t *)"x", 1);
+    listen_to();
+    CU_ASSERT_TRUE(grown() <= WINDOW + SLACK);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    CU_ASSERT_EQUAL(liar.conn->flow.granted, WINDOW);
+    end_liar();
+}
+
+static void a_hole_after_each_byte_makes_a_bounded_list(void)
+{
+    static uint8_t bytes[1000];
+
+    connect_liar(0);
+    for (uint64_t i = 0; i < WINDOW / 2; i++) {
+        send_stream(2 * i + 1, (const uint8_t *)"x", 1);
+        listen_to();
+    }
+    CU_ASSERT_TRUE(liar.conn->in.ahead.count <= PTCP_REASM_HOLES_MAX);
+    CU_ASSERT_TRUE(grown() <=
+                   WINDOW + 2 * PTCP_REASM_HOLES_MAX * sizeof(struct ptcp_range) + SLACK);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    /* An honest sender gets through all the same. */
+    for (uint64_t offset = 0; offset < WINDOW - 1000; offset += 1000)
+        send_stream(offset, bytes, 1000);
+    CU_ASSERT_TRUE(liar.conn->in.contiguous >= WINDOW - 2000);
+    CU_ASSERT_TRUE(liar.conn->in.ahead.count <= PTCP_REASM_HOLES_MAX);
+    end_liar();
+}
+
+static void who_sends_without_end_fills_the_window_once(void)
+{
+    static uint8_t bytes[1024];
+
+    connect_liar(0);
+    for (uint64_t offset = 0; offset < WINDOW; offset += sizeof bytes) {
+        send_stream(offset, bytes, sizeof bytes);
+        listen_to();
+    }
+    wait_us(10000000);
+    CU_ASSERT_EQUAL(liar.conn->flow.granted, WINDOW);
+    CU_ASSERT_TRUE(grown() <= WINDOW + SLACK);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    send_stream(WINDOW, bytes, 1);
+    CU_ASSERT_EQUAL(liar.conn->error, -EPROTO);
+    end_liar();
+}
+
+static void packet_numbers_with_gaps_make_a_bounded_list(void)
+{
+    connect_liar(0);
+    for (int i = 0; i < 50000; i++) {
+        liar.next += 1 + stk_prng_below(&liar.prng, 1000);
+        send_value(PTCP_FRAME_DATA_BLOCKED, 0);
+        listen_to();
+    }
+    /* Each question is answered, and no answer acknowledged: their records have a bound, too. */
+    CU_ASSERT_TRUE(grown() <= RECORDS_MAX + SLACK);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+/* --- What it is asked to do ------------------------------------------------------------------- */
+
+static void a_storm_of_acks_gets_no_answer_and_no_memory(void)
+{
+    connect_liar(0);
+    for (int i = 0; i < 50000; i++) {
+        liar.next += i % 3;
+        send_ack(0, 1);
+        listen_to();
+    }
+    CU_ASSERT_EQUAL(liar.out, 0);
+    CU_ASSERT_TRUE(grown() <= SLACK);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+static void a_storm_of_challenges_gets_no_more_than_it_sends(void)
+{
+    connect_liar(0);
+    for (int i = 0; i < 20000; i++) {
+        uint8_t packet[2048];
+        struct stk_writer writer = begin_data(packet, sizeof packet);
+
+        for (int n = 0; n < 1 + i % 100; n++)
+            ptcp_path_write(&writer, PTCP_FRAME_PATH_CHALLENGE, (uint64_t)i);
+        deliver(packet, (size_t)(writer.at - packet));
+        listen_to();
+    }
+    CU_ASSERT_TRUE(liar.out <= liar.in);
+    CU_ASSERT_TRUE(liar.out_bytes <= 3 * liar.in_bytes);
+    CU_ASSERT_TRUE(grown() <= RECORDS_MAX + SLACK);
+    end_liar();
+}
+
+static void the_wish_for_every_single_ack_is_honoured_and_bounded(void)
+{
+    connect_liar(0);
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint8_t packet[64];
+        struct stk_writer writer = begin_data(packet, sizeof packet);
+
+        ptcp_ack_frequency_write(&writer, i, i % 2 ? UINT64_C(1) << 61 : 0,
+                                 i % 3 ? UINT64_C(1) << 61 : 0);
+        deliver(packet, (size_t)(writer.at - packet));
+        listen_to();
+        wait_us(PTCP_ACK_DELAY_MAX_US + 1);
+        CU_ASSERT_TRUE(liar.conn->acks.due_us > liar.now_us); /* nothing is owed any more */
+    }
+    CU_ASSERT_TRUE(liar.out <= 2 * liar.in);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+/* --- What it lets the victim send ------------------------------------------------------------- */
+
+static void a_peer_that_reads_nothing_holds_no_more_than_the_send_buffer(void)
+{
+    enum { BUFFER = 512 << 10 };
+    const size_t records = 64 << 10; /* of what the first window carried */
+
+    connect_liar(BUFFER);
+    const uint64_t took = write_all();
+    CU_ASSERT_TRUE(took <= BUFFER);
+    listen_to();
+    for (int i = 0; i < 50 && !liar.conn->error; i++) {
+        write_all();
+        send_value(PTCP_FRAME_PING, 0); /* it is there, and acknowledges nothing */
+        wait_us(1000000);
+    }
+    CU_ASSERT_TRUE(grown() <= BUFFER + records + SLACK);
+    wait_us(60000000);
+    CU_ASSERT_EQUAL(liar.conn->error, -ETIMEDOUT);
+    CU_ASSERT_TRUE(liar.saw_reset);
+    CU_ASSERT_TRUE(live <= liar.base + SLACK);
+    end_liar();
+}
+
+static void a_window_that_shrinks_takes_nothing_back(void)
+{
+    connect_liar(0);
+    const uint64_t limit = liar.conn->flow.peer_limit;
+    for (uint64_t value = 0; value < 100; value++)
+        send_value(PTCP_FRAME_MAX_DATA, value);
+    CU_ASSERT_EQUAL(liar.conn->flow.peer_limit, limit);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    write_all();
+    listen_to();
+    CU_ASSERT_TRUE(liar.out_bytes > 4000);
+    end_liar();
+}
+
+/* Every other packet: pieces that never join. */
+static void acks_with_gaps_make_bounded_lists(void)
+{
+    enum { BUFFER = 1 << 20 };
+
+    connect_liar(BUFFER);
+    for (int round = 0; round < 3000 && !liar.conn->error; round++) {
+        const uint64_t from = liar.peer_next;
+
+        write_all();
+        listen_to();
+        for (uint64_t packet = from | 1; packet < liar.peer_next; packet += 2)
+            send_ack(packet, packet + 1);
+        wait_us(20000);
+    }
+    CU_ASSERT_TRUE(grown() <= BUFFER + RECORDS_MAX + SLACK);
+    end_liar();
+}
+
+/* --- Optimism --------------------------------------------------------------------------------- */
+
+static void an_ack_of_what_was_never_sent_ends_the_connection(void)
+{
+    connect_liar(0);
+    send_ack(0, liar.peer_next + 1);
+    CU_ASSERT_EQUAL(liar.conn->error, -EPROTO);
+    listen_to();
+    CU_ASSERT_TRUE(liar.saw_reset);
+    end_liar();
+}
+
+static void a_packet_with_two_acks_breaks_the_rules(void)
+{
+    uint8_t packet[64];
+
+    connect_liar(0);
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+    write_range(&writer, 0, 1);
+    write_range(&writer, 0, 1);
+    deliver(packet, (size_t)(writer.at - packet));
+    CU_ASSERT_EQUAL(liar.conn->error, -EPROTO);
+    end_liar();
+}
+
+/* It acknowledges all that must have been sent by now, without looking at what came. */
+static void acks_of_what_did_not_come_are_caught(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        connect_liar(0);
+        while (!liar.conn->error && liar.out < 4000) {
+            write_all();
+            listen_to();
+            send_ack(0, liar.peer_next);
+            wait_us(10000);
+        }
+        CU_ASSERT_EQUAL(liar.conn->error, -EPROTO);
+        CU_ASSERT_TRUE(liar.out < 4000);
+        end_liar();
+        stk_prng_seed(&liar.prng, seed);
+    }
+}
+
+static void random_acks_leave_the_accounts_in_order(void)
+{
+    for (int run = 0; run < 50; run++) {
+        struct stk_prng prng;
+
+        stk_prng_seed(&prng, (uint64_t)run + 1);
+        connect_liar(0);
+        for (int i = 0; i < 300 && !liar.conn->error; i++) {
+            write_all();
+            listen_to();
+            const uint64_t end = 1 + stk_prng_below(&prng, liar.peer_next);
+            const uint64_t first = end - 1 - stk_prng_below(&prng, end < 8 ? end : 8);
+            send_ack(first, end);
+            wait_us(stk_prng_below(&prng, 30000));
+            CU_ASSERT_TRUE(liar.conn->out.una <= liar.conn->out.next);
+            CU_ASSERT_TRUE(liar.conn->out.next <= liar.conn->out.end);
+        }
+        CU_ASSERT_TRUE(liar.conn->error == 0 || liar.conn->error == -EPROTO);
+        end_liar();
+    }
+}
+
+/* --- Many connections ------------------------------------------------------------------------- */
+
+static void syns_that_nobody_accepts_fill_the_backlog_and_no_more(void)
+{
+    enum { BACKLOG = 100 };
+
+    make_victim();
+    ptcp_listen(liar.victim, NULL, BACKLOG);
+    liar.base = live;
+    for (uint64_t id = 1; id <= 20000; id++) {
+        send_syn(id);
+        listen_to();
+    }
+    CU_ASSERT_EQUAL(ptcp_connections(liar.victim), BACKLOG);
+    CU_ASSERT_TRUE(grown() <= BACKLOG * CONN_MAX + SLACK);
+    CU_ASSERT_TRUE(liar.out <= BACKLOG);
+    end_liar();
+}
+
+static void connections_of_one_peer_share_the_bound_of_stream_memory(void)
+{
+    enum { CONNECTIONS = 200, MEMORY = 4 << 20 };
+    struct ptcp_conn *conns[CONNECTIONS];
+
+    make_victim();
+    liar.victim->pool.limit = MEMORY / PTCP_CHUNK_BYTES;
+    ptcp_listen(liar.victim, NULL, 0);
+    liar.base = live;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        send_syn((uint64_t)i + 1);
+        listen_to();
+        conns[i] = ptcp_accept(liar.victim);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(conns[i]);
+        liar.peer_id = conns[i]->slot.id;
+        for (uint64_t offset = 1; offset < WINDOW; offset += PTCP_CHUNK_BYTES)
+            send_stream(offset, (const uint8_t *)"x", 1);
+    }
+    CU_ASSERT_TRUE(grown() <= MEMORY + CONNECTIONS * (size_t)CONN_MAX + SLACK);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        CU_ASSERT_EQUAL(conns[i]->error, 0);
+        ptcp_conn_release(conns[i], liar.now_us);
+    }
+    end_liar();
+}
+
+static CU_TestInfo tests[] = {
+    {"one byte in each chunk costs no more than the window",
+     one_byte_in_each_chunk_costs_no_more_than_the_window},
+    {"a hole after each byte makes a bounded list", a_hole_after_each_byte_makes_a_bounded_list},
+    {"who sends without end fills the window once", who_sends_without_end_fills_the_window_once},
+    {"packet numbers with gaps make a bounded list", packet_numbers_with_gaps_make_a_bounded_list},
+    {"a storm of ACKs gets no answer and no memory", a_storm_of_acks_gets_no_answer_and_no_memory},
+    {"a storm of challenges gets no more than it sends",
+     a_storm_of_challenges_gets_no_more_than_it_sends},
+    {"the wish for every single ACK is honoured and bounded",
+     the_wish_for_every_single_ack_is_honoured_and_bounded},
+    {"a peer that reads nothing holds no more than the send buffer",
+     a_peer_that_reads_nothing_holds_no_more_than_the_send_buffer},
+    {"a window that shrinks takes nothing back", a_window_that_shrinks_takes_nothing_back},
+    {"ACKs with gaps make bounded lists", acks_with_gaps_make_bounded_lists},
+    {"an ACK of what was never sent ends the connection",
+     an_ack_of_what_was_never_sent_ends_the_connection},
+    {"a packet with two ACKs breaks the rules", a_packet_with_two_acks_breaks_the_rules},
+    {"ACKs of what did not come are caught", acks_of_what_did_not_come_are_caught},
+    {"random ACKs leave the accounts in order", random_acks_leave_the_accounts_in_order},
+    {"SYNs that nobody accepts fill the backlog and no more",
+     syns_that_nobody_accepts_fill_the_backlog_and_no_more},
+    {"connections of one peer share the bound of stream memory",
+     connections_of_one_peer_share_the_bound_of_stream_memory},
+    CU_TEST_INFO_NULL,
+};
+
+STK_TEST_MAIN("ptcp hostile", tests)
