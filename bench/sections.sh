@@ -40,7 +40,7 @@ bulk_cases() { # NETWORK
     [ "$1" = veth ] || ! has_ipsec_mb || echo udp-64k-ipsec-mb
     echo /tcp /tcp/tls
     [ "$1" = veth ] || echo /unix
-    ! can_bbr || echo tcp-reference,cc=bbr tls-reference,cc=bbr
+    ! can_bbr || echo tls-reference,cc=bbr
     ! has_iperf || echo iperf3
 }
 
@@ -86,14 +86,17 @@ make_file() { # PATH
 
 file_round() {
     local network how
-    for network in $networks; do
+    for network in $file_networks; do
         for how in p2pcat $(command -v socat >/dev/null && echo socat socat-tuned); do
             sample file "$network" "$how" "$here/file" "$how" "$work/file"
         done
     done
 }
 
+# Over veth, where there is a choice.
 measure_file() {
+    local file_networks=$networks
+    case $networks in *veth*) file_networks=veth ;; esac
     say "writing a file"
     make_file "$work/file"
     each_round file_round
@@ -102,7 +105,7 @@ measure_file() {
 
 # --- Many peers, many connections --------------------------------------------------------------
 
-handshakes_round() { sample handshakes loopback handshakes "$programs/handshakes"; }
+handshakes_round() { sample handshakes loopback handshakes "$programs/handshakes" 1.5 32; }
 
 measure_handshakes() {
     is_built handshakes || return 0
@@ -111,7 +114,7 @@ measure_handshakes() {
 
 connections_round() {
     local count
-    sample connections loopback streams "$programs/connections" streams 1 64
+    sample streams loopback streams "$programs/connections" streams 1 64
     for count in 1 10 100 1000; do
         sample connections loopback "bulk-$count" "$programs/connections" bulk 1.5 "$count"
     done
@@ -119,7 +122,7 @@ connections_round() {
 
 measure_connections() {
     is_built connections || return 0
-    sample connections loopback idle "$programs/connections" idle 10000
-    sample connections loopback beside "$programs/connections" beside 10000
+    sample memory loopback idle "$programs/connections" idle 10000
+    sample memory loopback beside "$programs/connections" beside 10000
     each_round connections_round
 }

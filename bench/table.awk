@@ -47,10 +47,12 @@ function other_head(r,    n, i) {
     return n
 }
 
+function short(value) { return sprintf(value >= 1000 ? "%.0f" : "%.4g", value) }
+
 function cell(r, key) {
     if (!((r, key) in median)) return "-"
-    if (low[r, key] == high[r, key]) return sprintf("%.5g", median[r, key])
-    return sprintf("%.4g (%.4g-%.4g)", median[r, key], low[r, key], high[r, key])
+    if (low[r, key] == high[r, key]) return short(median[r, key])
+    return short(median[r, key]) " (" short(low[r, key]) "-" short(high[r, key]) ")"
 }
 
 function other_row(r, n,    i) {
