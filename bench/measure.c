@@ -77,6 +77,15 @@ static void end_window(struct meter *meter, uint64_t now_us)
     meter->over = true;
 }
 
+static void note(struct timeline *timeline, uint64_t now_us, size_t bytes)
+{
+    if (timeline->begin_us == 0)
+        timeline->begin_us = now_us;
+    const uint64_t ms = (now_us - timeline->begin_us) / 1000;
+    if (ms < TIMELINE_MS)
+        timeline->bytes[ms] += bytes;
+}
+
 bool meter_count(struct meter *meter, size_t bytes)
 {
     meter->measure->total_bytes += bytes;
@@ -85,6 +94,8 @@ bool meter_count(struct meter *meter, size_t bytes)
     const uint64_t now_us = clock_now_us();
     if (meter->first_us == 0)
         meter->first_us = now_us;
+    if (meter->timeline)
+        note(meter->timeline, now_us, bytes);
     if (!meter->begun && now_us - meter->first_us >= meter->warm_us) {
         meter->begun = true;
         meter->at_begin = snapshot(meter, now_us);

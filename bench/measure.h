@@ -18,8 +18,17 @@ struct measure {
     bool complete;                   /* the side ran to its end */
 };
 
+enum { TIMELINE_MS = 5000 };
+
+/* Bytes of each millisecond after the first byte. */
+struct timeline {
+    uint64_t begin_us;
+    uint64_t bytes[TIMELINE_MS];
+};
+
 struct meter {
     struct measure *measure;
+    struct timeline *timeline; /* NULL: none is kept */
     uint64_t warm_us, window_us;
     uint64_t first_us; /* of the first byte; 0: none yet */
     struct measure at_begin;

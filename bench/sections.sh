@@ -1,6 +1,6 @@
 # The parts of the benchmark. To be sourced by bench/run, whose settings and `sample` they use.
 
-all_sections="bulk latency file handshakes connections"
+all_sections="bulk latency file move handshakes connections"
 
 is_section() {
     case " $all_sections " in
@@ -101,6 +101,25 @@ measure_file() {
     make_file "$work/file"
     each_round file_round
     rm "$work/file"
+}
+
+# --- Another address ---------------------------------------------------------------------------
+
+move_round() {
+    sample move "$1" rebinding "$programs/move" rebinding /udp/seal/ptcp 2.5
+    [ "$1" != veth ] || {
+        sample move veth address "$programs/move" address /udp/seal/ptcp 2.5
+        ip -n b addr flush dev eth0 scope global
+        ip -n b addr add 10.9.0.2/24 dev eth0
+    }
+}
+
+# Over veth, where there is a choice.
+measure_move() {
+    case $networks in
+    *veth*) each_round move_round veth ;;
+    *) each_round move_round loopback ;;
+    esac
 }
 
 # --- Many peers, many connections --------------------------------------------------------------

@@ -41,6 +41,8 @@ try_file() {
     ! command -v socat >/dev/null || try socat bash "$top_srcdir/bench/file" socat "$work/file"
 }
 
+try_move() { try /udp/seal/ptcp "$top_builddir/bench/move" rebinding /udp/seal/ptcp 0.5; }
+
 # The whole of bench/run, with its namespaces.
 try_run() {
     local table
@@ -62,6 +64,7 @@ trap 'rm -rf "$work"' EXIT
 export BENCH_OUTPUT=$work
 try_bulk
 try_latency
+try_move
 try_file
 try_run
 exit $failed
