@@ -230,6 +230,9 @@ static void siblings_share_the_port(void)
         ;
     CU_ASSERT_TRUE(world.second.opened);
     CU_ASSERT_EQUAL(world.accepted_count, 2);
+    CU_ASSERT_EQUAL(stk_conn_control(second, STK_CONTROL_PRIORITY, 7), 0);
+    CU_ASSERT_EQUAL(stk_conn_control(second, STK_CONTROL_PRIORITY, 8), -EINVAL);
+    CU_ASSERT_EQUAL(stk_conn_control(second, STK_CONTROL_USER, 0), -ENOENT);
     tear_down();
 }
 

@@ -9,11 +9,6 @@
 static const uint64_t TIME_WAIT_US = 30000000;
 static const char bridges_key, scratch_key;
 
-struct release {
-    struct stk_node node;
-    uint64_t association, due_us;
-};
-
 uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge)
 {
     return stk_loop_now_us(bridge->loop);
@@ -32,6 +27,16 @@ static int peer_key(void *context, uint64_t association, uint8_t key[32])
 {
     return stk_port_query(((struct ptcp_bridge *)context)->port, STK_QUERY_PEER_KEY, association,
                           key, 32);
+}
+
+static void retain(void *context, uint64_t association)
+{
+    stk_port_retain(((struct ptcp_bridge *)context)->port, association);
+}
+
+static void release(void *context, uint64_t association)
+{
+    stk_port_release(((struct ptcp_bridge *)context)->port, association);
 }
 
 /* --- Output ---------------------------------------------------------------------------------- */
@@ -104,7 +109,7 @@ static void flush(struct ptcp_bridge *bridge, void *scratch)
             return; /* writable() goes on */
         }
     }
-    stk_task_queue(&bridge->task);
+    bridge->more = true;
 }
 
 /* --- Events --------------------------------------------------------------------------------------
@@ -131,7 +136,7 @@ static void tell(struct ptcp_bridge *bridge)
         const unsigned events = ptcp_conn_take_events(conn);
 
         if (events & PTCP_DOUBT)
-            stk_port_doubt(bridge->port, conn->association);
+            stk_port_doubt(bridge->port, ptcp_conn_association(conn));
         if (conn->user)
             ptcp_layer_notify(conn->user, conn, events);
     }
@@ -142,40 +147,9 @@ void ptcp_bridge_wake(struct ptcp_bridge *bridge) { stk_task_queue(&bridge->task
 /* --- The end
  * ---------------------------------------------------------------------------------------- */
 
-static void release_due(struct ptcp_bridge *bridge, uint64_t now_us)
-{
-    STK_LIST_EACH(node, &bridge->releases)
-    {
-        struct release *release = STK_CONTAINER(node, struct release, node);
-
-        if (release->due_us > now_us)
-            return;
-        stk_port_release(bridge->port, release->association);
-        stk_list_remove(node);
-        stk_free(release);
-    }
-}
-
-void ptcp_bridge_release(struct ptcp_bridge *bridge, uint64_t association)
-{
-    struct release *release;
-
-    if (association == 0)
-        return;
-    release = stk_alloc(sizeof(*release));
-    if (!release) {
-        stk_port_release(bridge->port, association);
-        return;
-    }
-    release->association = association;
-    release->due_us = ptcp_bridge_now_us(bridge) + TIME_WAIT_US;
-    stk_list_append(&bridge->releases, &release->node);
-}
-
 static void destroy(struct ptcp_bridge *bridge)
 {
     stk_port_set_user(bridge->port, NULL, NULL);
-    release_due(bridge, UINT64_MAX);
     stk_task_stop(&bridge->task);
     stk_timer_stop(&bridge->timer);
     stk_list_remove(&bridge->node);
@@ -205,15 +179,11 @@ static bool is_needed(const struct ptcp_bridge *bridge)
 
 static void arm(struct ptcp_bridge *bridge)
 {
-    uint64_t due_us = ptcp_next_timeout_us(bridge->endpoint, ptcp_bridge_now_us(bridge));
+    const uint64_t due_us = ptcp_next_timeout_us(bridge->endpoint, ptcp_bridge_now_us(bridge));
 
-    if (!stk_list_empty(&bridge->releases)) {
-        const struct release *first = STK_CONTAINER(bridge->releases.next, struct release, node);
-
-        if (first->due_us < due_us)
-            due_us = first->due_us;
-    }
-    if (due_us == UINT64_MAX)
+    if (bridge->more) /* in the next turn, after what has come meanwhile */
+        stk_timer_at(&bridge->timer, ptcp_bridge_now_us(bridge));
+    else if (due_us == UINT64_MAX)
         stk_timer_stop(&bridge->timer);
     else
         stk_timer_at(&bridge->timer, due_us);
@@ -226,6 +196,7 @@ static void on_task(struct stk_task *task)
     tell(bridge);
     if (bridge->dying)
         return;
+    bridge->more = false;
     flush(bridge, scratch_of(bridge->loop));
     tell(bridge);
     if (is_needed(bridge))
@@ -238,7 +209,6 @@ static void on_timer(struct stk_timer *timer)
 {
     struct ptcp_bridge *bridge = STK_CONTAINER(timer, struct ptcp_bridge, timer);
 
-    release_due(bridge, ptcp_bridge_now_us(bridge));
     ptcp_timeout(bridge->endpoint, ptcp_bridge_now_us(bridge));
     tell(bridge);
     ptcp_bridge_wake(bridge);
@@ -354,6 +324,8 @@ static int make_endpoint(struct ptcp_bridge *bridge)
     const struct ptcp_endpoint_options options = {
         .random = next_random,
         .peer_key = peer_key,
+        .retain = retain,
+        .release = release,
         .context = bridge,
         .head = head,
         .tail = tail,
@@ -376,7 +348,6 @@ int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, boo
         return stk_error_set(error, -ENOMEM, "ptcp", "out of memory");
     bridge->loop = loop;
     bridge->users = 1;
-    stk_list_init(&bridge->releases);
     stk_task_init(&bridge->task, loop, on_task);
     stk_timer_init(&bridge->timer, loop, on_timer);
     code = stk_port_open(loop, recipe, listening, &bridge->port, error);

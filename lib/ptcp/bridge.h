@@ -28,10 +28,10 @@ struct ptcp_bridge {
     struct stk_task task;
     struct stk_timer timer;
     struct ptcp_held held;
-    struct stk_node releases; /* associations that are given back later */
     struct stk_error failure; /* text for connections whose association failed */
     unsigned users;           /* layers and the listener */
     struct ptcp_qlog *qlog;   /* NULL: no logs */
+    bool more;                /* output is not at its end */
     bool dying;               /* the loop goes: the last user takes the bridge along */
 };
 
@@ -43,8 +43,6 @@ struct ptcp_bridge *ptcp_bridge_use(struct ptcp_bridge *bridge);
 void ptcp_bridge_leave(struct ptcp_bridge *bridge);
 /* Output, timer and events at the end of the turn. */
 void ptcp_bridge_wake(struct ptcp_bridge *bridge);
-/* Gives an association back once the connection's last words are spoken. */
-void ptcp_bridge_release(struct ptcp_bridge *bridge, uint64_t association);
 uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge);
 
 /* layer.c: what has happened to the layer's connection. */

@@ -90,11 +90,19 @@ static void offer_room(struct ptcp_conn *conn)
     ptcp_conn_raise(conn, PTCP_TX);
 }
 
-/* With a large window ACKs may be rarer; with a small one they may not. */
-static void adapt_ack_frequency(struct ptcp_conn *conn)
+/* What this connection has in flight when it has its part of the window: all, if it is alone. */
+static uint64_t part_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
     const struct ptcp_path *path = conn->path;
-    uint64_t wish = path->cc.window_bytes / path->mtu.current / FREQUENCY_WINDOW_SHARE;
+
+    return conn->recovery.in_flight == path->delivery.in_flight ? path->cc.window_bytes : in_flight;
+}
+
+/* With a large window ACKs may be rarer; with a small one they may not. */
+static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
+{
+    uint64_t wish =
+        part_of_window(conn, in_flight) / conn->path->mtu.current / FREQUENCY_WINDOW_SHARE;
 
     if (wish < PTCP_ACK_PACKETS)
         wish = PTCP_ACK_PACKETS;
@@ -109,7 +117,7 @@ static void adapt_ack_frequency(struct ptcp_conn *conn)
 static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
 {
     const uint32_t timeouts = conn->recovery.pto_count;
-    const uint64_t una = conn->out.una;
+    const uint64_t una = conn->out.una, in_flight = conn->recovery.in_flight;
     const int rc =
         ptcp_recovery_ack(&conn->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
 
@@ -123,7 +131,7 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
         offer_room(conn);
     }
     if (ptcp_state_is_open(conn->state))
-        adapt_ack_frequency(conn);
+        adapt_ack_frequency(conn, in_flight);
     return 0;
 }
 

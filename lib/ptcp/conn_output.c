@@ -41,29 +41,33 @@ static bool handshake_is_due(const struct ptcp_conn *conn, uint64_t now_us)
            (conn->state == PTCP_STATE_SYN_RECEIVED && conn->acks.due_us <= now_us);
 }
 
+/* How often to acknowledge is said by the way, in the next packet with something else. */
 static bool control_is_due(const struct ptcp_conn *conn, uint64_t now_us)
 {
     return conn->acks.due_us <= now_us || conn->flow.update ||
-           (conn->due & ~(unsigned)PTCP_DUE_PARAMS);
+           (conn->due & ~(unsigned)(PTCP_DUE_PARAMS | PTCP_DUE_FREQUENCY));
 }
 
-/* Congestion window and pacer let a full packet go. */
-static bool window_is_open(struct ptcp_conn *conn, uint64_t now_us, size_t size)
+/* The window is everybody's: what a SYN carries early waits for its turn like other bytes. */
+static bool handshake_needs_turn(const struct ptcp_conn *conn)
 {
-    struct ptcp_path *path = conn->path;
+    return conn->state == PTCP_STATE_SYN_SENT && conn->early && conn->recovery.probes == 0 &&
+           conn->due & PTCP_DUE_PARAMS;
+}
 
-    if (path->delivery.in_flight + size > path->cc.window_bytes)
-        return false;
-    const uint64_t next_us = ptcp_pacer_next_us(&path->pacer, now_us);
-    conn->pace_us = next_us > now_us ? next_us : 0;
-    return conn->pace_us == 0;
+bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
+{
+    if (conn->state == PTCP_STATE_CLOSED || is_handshaking(conn))
+        return handshake_needs_turn(conn);
+    return !ptcp_durable_is_silent(conn) && ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit);
 }
 
 static bool data_is_due(struct ptcp_conn *conn, uint64_t now_us)
 {
-    conn->pace_us = 0;
+    uint64_t wait_us;
+
     return ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit) &&
-           window_is_open(conn, now_us, conn->path->mtu.current) &&
+           ptcp_path_is_open(conn->path, now_us, &wait_us) &&
            ptcp_sent_reserve(&conn->recovery.ring, true) == 0;
 }
 
@@ -120,15 +124,6 @@ static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
     draft->record.flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
 }
 
-static uint64_t wanted_ack_delay_us(const struct ptcp_conn *conn)
-{
-    const uint64_t quarter_us = conn->path->rtt.smoothed_us / 4;
-
-    return quarter_us < 1000                ? 1000
-           : quarter_us < PTCP_ACK_DELAY_US ? quarter_us
-                                            : PTCP_ACK_DELAY_US;
-}
-
 static void add_due(struct draft *draft, struct ptcp_conn *conn)
 {
     struct stk_writer *writer = &draft->writer;
@@ -139,7 +134,7 @@ static void add_due(struct draft *draft, struct ptcp_conn *conn)
     }
     if (conn->due & PTCP_DUE_FREQUENCY) {
         ptcp_ack_frequency_write(writer, conn->frequency_sequence++, conn->asked_every,
-                                 wanted_ack_delay_us(conn));
+                                 ptcp_path_ack_delay_us(conn->path));
         draft->record.flags |= PTCP_CARRIED_FREQUENCY | PTCP_SENT_ELICITING;
     }
     if (conn->due & PTCP_DUE_PATH_RESPONSE) {
@@ -292,9 +287,9 @@ static size_t probe_size(const struct ptcp_conn *conn, size_t size)
 
 /* The first packet of a run may carry everything, the others only stream data. */
 static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
-                         bool first)
+                         bool first, bool turn)
 {
-    const bool data = data_is_due(conn, now_us);
+    const bool data = turn && data_is_due(conn, now_us);
     const bool probe = conn->recovery.probes > 0;
     struct ptcp_piece piece;
     struct draft draft;
@@ -372,11 +367,12 @@ static void describe(struct ptcp_conn *conn, struct stk_run *run, uint8_t *data)
 {
     /* A sealed association knows where its peer is now; only plain packets say where to. */
     const bool plain = ptcp_conn_is_plain(conn);
+    const struct ptcp_path *path = conn->path;
 
     *run = (struct stk_run){.data = data,
-                            .association = conn->association,
-                            .peer = plain && conn->peer.len ? &conn->peer : NULL,
-                            .local = plain && conn->local.len ? &conn->local : NULL};
+                            .association = ptcp_conn_association(conn),
+                            .peer = plain && path->peer.len ? &path->peer : NULL,
+                            .local = plain && path->local.len ? &path->local : NULL};
 }
 
 static int single(struct stk_run *run, size_t size)
@@ -386,25 +382,29 @@ static int single(struct stk_run *run, size_t size)
     return size > 0;
 }
 
-static unsigned run_limit(const struct stk_run *run, size_t capacity)
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+static unsigned run_limit(const struct stk_run *run, size_t capacity, uint32_t allowance)
 {
     const size_t by_room = capacity / run->stride, by_size = STK_RUN_BYTES_MAX / run->stride;
-    const size_t limit = by_room < by_size ? by_room : by_size;
+    const size_t by_turn = allowance ? allowance / run->stride : SIZE_MAX;
+    const size_t limit = min_size(min_size(by_room, by_size), by_turn);
 
     return limit < 1 ? 1 : limit < STK_RUN_COUNT_MAX ? (unsigned)limit : STK_RUN_COUNT_MAX;
 }
 
-static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, size_t capacity)
+static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, size_t capacity,
+                    uint32_t allowance)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
     unsigned limit;
 
     run->size = full;
     run->stride = (uint32_t)full + conn->path->overhead;
-    limit = run_limit(run, capacity);
+    limit = run_limit(run, capacity, allowance);
     while (run->count < limit) {
-        const size_t size =
-            build_data(conn, now_us, stk_run_at(run, run->count), full, run->count == 0);
+        const size_t size = build_data(conn, now_us, stk_run_at(run, run->count), full,
+                                       run->count == 0, allowance > 0);
 
         if (size == 0)
             break;
@@ -412,7 +412,8 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
         run->last_size = (uint16_t)size;
         if (size < full)
             break;
-        ptcp_bulk_add(conn, now_us, run, limit);
+        if (allowance > 0)
+            ptcp_bulk_add(conn, now_us, run, limit);
     }
     if (run->count == 1)
         run->size = run->last_size;
@@ -422,15 +423,16 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
 static void note_app_limited(struct ptcp_conn *conn)
 {
     struct ptcp_path *path = conn->path;
+    const bool others = path->turns.count > (ptcp_turn_waits(&conn->turn) ? 1 : 0);
 
     /* A peer's window that is full, or our buffer, limits as a network would. */
-    if (path->delivery.in_flight < path->cc.window_bytes && !conn->wants_room &&
+    if (path->delivery.in_flight < path->cc.window_bytes && !others && !conn->wants_room &&
         !ptcp_sendbuf_has(&conn->out, UINT64_MAX))
         ptcp_delivery_app_limited(&path->delivery);
 }
 
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
-                     size_t capacity)
+                     size_t capacity, uint32_t allowance)
 {
     const uint16_t head = conn->endpoint->options.head;
     size_t size;
@@ -438,6 +440,8 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
     assert(capacity >= conn->path->mtu.current);
     describe(conn, run, buffer + head);
     if (conn->state == PTCP_STATE_CLOSED || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+        return 0;
+    if (allowance == 0 && handshake_needs_turn(conn))
         return 0;
     if (handshake_is_due(conn, now_us))
         return single(run,
@@ -454,7 +458,7 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
         run->probe = true;
         return single(run, size);
     }
-    if (!fill_run(conn, now_us, run, capacity))
+    if (!fill_run(conn, now_us, run, capacity, allowance))
         return 0;
     note_app_limited(conn);
     PTCP_TRACE(conn->trace, updated, conn);

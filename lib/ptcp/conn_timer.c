@@ -41,7 +41,7 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
  */
 static uint64_t silence_due_us(const struct ptcp_conn *conn)
 {
-    if (conn->association == 0 || is_busy(conn) || is_opening(conn) ||
+    if (ptcp_conn_is_plain(conn) || is_busy(conn) || is_opening(conn) ||
         conn->in.fin_offset != UINT64_MAX || conn->in.contiguous < conn->silence_from)
         return UINT64_MAX;
     return conn->heard_us +
@@ -89,8 +89,6 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
         due_us = min_u64(due_us, open_due_us(conn));
     if (conn->acks.due_us > now_us)
         due_us = min_u64(due_us, conn->acks.due_us);
-    if (conn->pace_us > now_us)
-        due_us = min_u64(due_us, conn->pace_us);
     return due_us;
 }
 
@@ -128,10 +126,10 @@ static void keep_alive(struct ptcp_conn *conn, uint64_t now_us)
         conn->keepalive_us < conn->user_timeout_us ? max_u64(conn->heard_us, earliest_us) : now_us;
 }
 
-void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
+bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (conn->state == PTCP_STATE_CLOSED || check_limits(conn, now_us))
-        return;
+        return false;
     ptcp_durable_timeout(conn, now_us);
     if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
@@ -158,10 +156,11 @@ void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         if (!late)
             ptcp_acks_hurry(&conn->acks, now_us);
         PTCP_TRACE(conn->trace, updated, conn);
-        if (conn->association && conn->recovery.pto_count >= DOUBT_TIMEOUTS)
+        if (!ptcp_conn_is_plain(conn) && conn->recovery.pto_count >= DOUBT_TIMEOUTS)
             ptcp_conn_raise(conn, PTCP_DOUBT);
         if (conn->recovery.pto_count >= PTCP_DURABLE_DOUBT_TIMEOUTS)
             ptcp_durable_doubt(conn, now_us);
     }
     ptcp_endpoint_touch(conn->endpoint, conn);
+    return true;
 }

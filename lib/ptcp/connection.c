@@ -7,7 +7,11 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SEND_BUFFER_START = 256 << 10 };
+enum {
+    SEND_BUFFER_START = 256 << 10,
+    SEND_BUFFER_CROWDED = 64 << 10, /* where that many share a path, and their bytes wait anyway */
+    CROWD = 8,
+};
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 {
@@ -41,23 +45,29 @@ static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *
     conn->flow.granted = conn->flow.window;
 }
 
+static uint8_t priority_of(const struct stk_ptcp_options *options)
+{
+    const uint8_t urgency = options->priority_given ? options->priority : PTCP_PRIORITY_DEFAULT;
+
+    return urgency < PTCP_PRIORITIES ? urgency : PTCP_PRIORITIES - 1;
+}
+
 static void init_halves(struct ptcp_conn *conn, const struct stk_ptcp_options *options)
 {
-    const struct ptcp_endpoint_options *port = &conn->endpoint->options;
-
-    ptcp_path_init(&conn->own_path, ptcp_cc_find(options->congestion),
-                   (uint16_t)(port->head + port->tail), port->max_datagram, options->mtu);
-    conn->path = &conn->own_path;
+    ptcp_turn_init(&conn->turn, priority_of(options));
     ptcp_recovery_init(&conn->recovery);
     conn->recovery.peer_ack_delay_us = PTCP_ACK_DELAY_US;
     ptcp_acks_init(&conn->acks);
+    if (conn->path->rtt.sampled) /* which it was told by those before it */
+        conn->acks.max_delay_us = ptcp_path_ack_delay_us(conn->path);
     ptcp_sendbuf_init(&conn->out, &conn->endpoint->pool,
-                      clamp(SEND_BUFFER_START, STK_PTCP_BUFFER_MIN, conn->send_buffer_max));
+                      clamp(conn->path->users > CROWD ? SEND_BUFFER_CROWDED : SEND_BUFFER_START,
+                            STK_PTCP_BUFFER_MIN, conn->send_buffer_max));
     ptcp_reasm_init(&conn->in, &conn->endpoint->pool);
 }
 
 struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
-                                const struct stk_ptcp_options *options)
+                                uint64_t association, const struct stk_ptcp_options *options)
 {
     struct ptcp_conn *conn = stk_alloc_zero(sizeof(*conn));
 
@@ -69,17 +79,19 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     }
     conn->endpoint = endpoint;
     conn->slot.id = id;
+    if ((options->durable_us && endpoint->options.sealed &&
+         ptcp_durable_new(conn, options->durable_us) < 0) ||
+        ptcp_paths_join(endpoint, conn, association, options) < 0) {
+        ptcp_durable_free(conn);
+        ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
+        stk_free(conn);
+        return NULL;
+    }
     stk_list_init(&conn->ready);
     stk_list_init(&conn->eventful);
     stk_list_init(&conn->queue);
     take_options(conn, options);
     init_halves(conn, options);
-    if (options->durable_us && endpoint->options.sealed &&
-        ptcp_durable_new(conn, options->durable_us) < 0) {
-        ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
-        stk_free(conn);
-        return NULL;
-    }
     conn->opened_us = conn->heard_us = conn->progress_us = now_us;
     conn->due = PTCP_DUE_PARAMS;
     conn->blocked_us = UINT64_MAX;
@@ -89,12 +101,25 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     return conn;
 }
 
+void ptcp_conn_forget_sent(struct ptcp_conn *conn)
+{
+    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+
+    for (const struct ptcp_sent *record = ptcp_sent_oldest(ring); record;
+         record = ptcp_sent_after(ring, record)) {
+        if (record->flags & PTCP_SENT_PROBE && record->state == PTCP_SENT_OUTSTANDING)
+            ptcp_mtu_probe_dropped(&conn->path->mtu);
+    }
+    ptcp_recovery_free(&conn->recovery, conn->path);
+}
+
 void ptcp_conn_free(struct ptcp_conn *conn)
 {
     assert(stk_list_empty(&conn->ready));
     stk_list_remove(&conn->queue);
     stk_list_remove(&conn->eventful);
-    ptcp_recovery_free(&conn->recovery, conn->path);
+    ptcp_conn_forget_sent(conn);
+    ptcp_paths_leave(conn->endpoint, conn->path);
     ptcp_acks_free(&conn->acks);
     ptcp_sendbuf_free(&conn->out);
     ptcp_reasm_free(&conn->in);
@@ -239,13 +264,18 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
 /* --- The user's calls
  * ------------------------------------------------------------------------------ */
 
-/* Twice the window keeps the path busy while the user sleeps. */
+/*
+ * The buffer grows, up to twice the window, when it was full and yet nearly all of it had been sent
+ * before the user came again: where many share a window, most bytes wait for their turn instead.
+ */
 static void tune_send_buffer(struct ptcp_conn *conn)
 {
-    const uint64_t wish = 2 * conn->path->cc.window_bytes;
+    struct ptcp_sendbuf *out = &conn->out;
+    const uint64_t most = clamp(2 * conn->path->cc.window_bytes, 0, conn->send_buffer_max);
 
-    if (wish > conn->out.limit)
-        conn->out.limit = wish < conn->send_buffer_max ? wish : conn->send_buffer_max;
+    if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
+        out->limit = clamp(2 * out->limit, 0, most);
+    conn->was_full = false;
 }
 
 static size_t total_len(const struct iovec *iov, int count)
@@ -274,7 +304,7 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
     if (took == -ENOMEM && conn->out.una == conn->out.end)
         return -ENOMEM; /* nothing that could make room later */
     if (took <= 0 || (size_t)took < wish)
-        conn->wants_room = true;
+        conn->wants_room = conn->was_full = true;
     if (took > 0)
         ptcp_endpoint_touch(conn->endpoint, conn);
     return took > 0 ? took : STK_AGAIN;
@@ -338,6 +368,11 @@ long ptcp_conn_recv(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
         }
     }
     return (long)total;
+}
+
+void ptcp_conn_set_priority(struct ptcp_conn *conn, uint8_t priority)
+{
+    ptcp_turns_change(&conn->path->turns, &conn->turn, priority);
 }
 
 void ptcp_conn_abort(struct ptcp_conn *conn, uint64_t now_us, uint64_t code)

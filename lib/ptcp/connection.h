@@ -12,7 +12,7 @@
 #include "durable.h"
 #include "flow.h"
 #include "list.h"
-#include "path.h"
+#include "paths.h"
 #include "ptcp.h"
 #include "reasm.h"
 #include "recovery.h"
@@ -37,10 +37,9 @@ enum ptcp_event {
     PTCP_RX_EOF = 8,
     PTCP_TX_DONE = 16,
     PTCP_ERROR = 32,
-    PTCP_CLOSED = 64,   /* nothing follows; the handle may be released */
-    PTCP_SEEK = 256,    /* for who drives it: ptcp_durable_carry() another association */
-    PTCP_CARRIED = 512, /* `association` is another one from now on */
-    PTCP_DOUBT = 128,   /* for who drives the endpoint: the association's path may be dead */
+    PTCP_CLOSED = 64, /* nothing follows; the handle may be released */
+    PTCP_SEEK = 256,  /* for who drives it: ptcp_durable_carry() another association */
+    PTCP_DOUBT = 128, /* for who drives the endpoint: the association's path may be dead */
 };
 
 /* What the layer hands on as it is. */
@@ -64,10 +63,11 @@ struct ptcp_conn {
     struct stk_node eventful; /* in endpoint->eventful while events are set */
     struct stk_node queue;    /* in endpoint->opening, then (passive) in endpoint->accepting */
     struct ptcp_alarm alarm;
+    struct ptcp_path *path;  /* shared with the other connections of the association */
+    struct stk_node on_path; /* in path->connections until it is over */
+    struct ptcp_turn turn;   /* at the path, while it has stream bytes to send */
 
     uint64_t peer_id;
-    uint64_t association; /* 0: plain mode */
-    struct stk_addr peer, local;
 
     uint16_t events; /* enum ptcp_event */
     uint8_t state;   /* enum ptcp_state */
@@ -81,12 +81,12 @@ struct ptcp_conn {
     bool buried;    /* out of the endpoint's table, in endpoint->buried */
     bool early;     /* SYN may carry data */
     bool told_eof, told_done, wants_room, was_busy;
+    bool was_full; /* the send buffer, when the user came last */
     uint8_t retries;
     int error;
     const char *error_text; /* static */
     uint8_t cookie[PTCP_COOKIE_MAX_BYTES];
 
-    struct ptcp_path *path, own_path;
     struct ptcp_recovery recovery;
     struct ptcp_acks acks;
     struct ptcp_sendbuf out;
@@ -98,7 +98,6 @@ struct ptcp_conn {
     uint32_t send_buffer_max;
     uint64_t opened_us, heard_us, progress_us, released_us;
     uint32_t handshake_us, path_changes;
-    uint64_t pace_us;    /* the pacer lets the next packet go then; 0: no wait */
     uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
     uint64_t
         silence_from;   /* from this offset of the peer's stream on, its silence is asked about */
@@ -132,6 +131,13 @@ int ptcp_conn_error(const struct ptcp_conn *conn, const char **text);
 void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats);
 
 static inline uint64_t ptcp_conn_id(const struct ptcp_conn *conn) { return conn->slot.id; }
+/* The association that it belongs to; 0: plain mode. */
+static inline uint64_t ptcp_conn_association(const struct ptcp_conn *conn)
+{
+    return conn->path->slot.id;
+}
+/* Urgency among the connections of its path, 0 (first) to PTCP_PRIORITIES - 1. */
+void ptcp_conn_set_priority(struct ptcp_conn *conn, uint8_t priority);
 /* Bytes taken by send and not acknowledged. */
 static inline uint64_t ptcp_conn_unsent(const struct ptcp_conn *conn)
 {
@@ -142,12 +148,15 @@ static inline uint64_t ptcp_conn_unsent(const struct ptcp_conn *conn)
 
 static inline bool ptcp_conn_is_plain(const struct ptcp_conn *conn)
 {
-    return conn->association == 0;
+    return ptcp_conn_association(conn) == 0;
 }
 
+/* In the path of the association; 0: on a path of its own. NULL without memory. */
 struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
-                                const struct stk_ptcp_options *options);
+                                uint64_t association, const struct stk_ptcp_options *options);
 void ptcp_conn_free(struct ptcp_conn *conn); /* memory only */
+/* What is in flight concerns nobody any more. */
+void ptcp_conn_forget_sent(struct ptcp_conn *conn);
 void ptcp_conn_move(struct ptcp_conn *conn, enum ptcp_state state);
 void ptcp_conn_raise(struct ptcp_conn *conn, unsigned events);
 /* Ends the connection with an error; `code` < 0, `text` static. */
@@ -170,11 +179,15 @@ void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *coo
 extern const struct ptcp_recovery_owner ptcp_conn_owner;
 
 /* conn_output.c: 1 and a run of packets, or 0. */
+/* With about `allowance` stream bytes; 0: only what needs no turn at the path. */
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
-                     size_t capacity);
+                     size_t capacity, uint32_t allowance);
+/* Has it something to send that needs a turn? */
+bool ptcp_conn_wants_turn(const struct ptcp_conn *conn);
 
 /* conn_timer.c */
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us);
-void ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us);
+/* False if the connection is over: then it may be gone. */
+bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us);
 
 #endif

@@ -13,11 +13,8 @@ struct ptcp_dial {
     const struct ptcp_dial_type *type;
     void *owner;
     struct stk_ptcp_options options;
-    struct stk_error error; /* of the attempt that failed last */
-    struct {
-        struct ptcp_conn *conn; /* NULL: not under way */
-        uint64_t association;
-    } attempts[STK_HAPPY_ADDRS_MAX];
+    struct stk_error error;                          /* of the attempt that failed last */
+    struct ptcp_conn *attempts[STK_HAPPY_ADDRS_MAX]; /* NULL: not under way */
 };
 
 static struct ptcp_dial *dial_of(struct stk_happy *happy)
@@ -48,13 +45,11 @@ static int attempt(struct stk_happy *happy, int index, const struct stk_addr *ad
     int code = stk_port_is_sealed(port) ? stk_port_associate(port, addr, &open.association) : 0;
 
     if (code == 0)
-        code = ptcp_dial_open(dial->bridge, &open, dial->owner, &dial->attempts[index].conn);
-    if (code < 0) {
-        if (open.association)
-            stk_port_release(port, open.association);
+        code = ptcp_dial_open(dial->bridge, &open, dial->owner, &dial->attempts[index]);
+    if (open.association)
+        stk_port_release(port, open.association); /* the connection's path keeps it */
+    if (code < 0)
         return stk_error_set(&dial->error, code, "ptcp", "can't connect: %s", stk_strerror(code));
-    }
-    dial->attempts[index].association = open.association;
     return 0;
 }
 
@@ -62,19 +57,17 @@ static int attempt(struct stk_happy *happy, int index, const struct stk_addr *ad
 static void cancel(struct stk_happy *happy, int index)
 {
     struct ptcp_dial *dial = dial_of(happy);
-    struct ptcp_conn *conn = dial->attempts[index].conn;
+    struct ptcp_conn *conn = dial->attempts[index];
 
     assert(conn);
-    dial->attempts[index].conn = NULL;
+    dial->attempts[index] = NULL;
     ptcp_conn_release(conn, ptcp_bridge_now_us(dial->bridge));
-    if (dial->attempts[index].association)
-        stk_port_release(dial->bridge->port, dial->attempts[index].association);
 }
 
 static int index_of(const struct ptcp_dial *dial, const struct ptcp_conn *conn)
 {
     for (int i = 0; i < STK_HAPPY_ADDRS_MAX; i++)
-        if (dial->attempts[i].conn == conn)
+        if (dial->attempts[i] == conn)
             return i;
     return -1;
 }
@@ -103,13 +96,12 @@ static void succeeded(struct stk_happy *happy, int index, const struct stk_addr 
 {
     struct ptcp_dial *dial = dial_of(happy);
     const struct ptcp_dial_type *type = dial->type;
-    struct ptcp_conn *conn = dial->attempts[index].conn;
-    const uint64_t association = dial->attempts[index].association;
+    struct ptcp_conn *conn = dial->attempts[index];
     void *owner = dial->owner;
 
     (void)addr;
     stk_free(dial);
-    type->connected(owner, conn, association);
+    type->connected(owner, conn);
 }
 
 /* The attempt's own words, where they are about this error. */

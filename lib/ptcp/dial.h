@@ -13,8 +13,8 @@
 struct ptcp_dial;
 
 struct ptcp_dial_type {
-    /* The connection is established: its handle and the association (or 0) are the owner's. */
-    void (*connected)(void *owner, struct ptcp_conn *conn, uint64_t association);
+    /* The connection is established: its handle is the owner's. */
+    void (*connected)(void *owner, struct ptcp_conn *conn);
     void (*failed)(void *owner, const struct stk_error *error);
 };
 

@@ -23,8 +23,6 @@ static void enter(struct ptcp_conn *conn, enum ptcp_seek seek, uint64_t next_us)
     struct ptcp_durable *durable = conn->durable;
 
     assert(moves[durable->seek] >> seek & 1);
-    conn->endpoint->seekers += durable->seek == PTCP_SEEK_NOT;
-    conn->endpoint->seekers -= seek == PTCP_SEEK_NOT;
     durable->seek = (uint8_t)seek;
     durable->next_us = next_us;
 }
@@ -62,7 +60,6 @@ void ptcp_durable_free(struct ptcp_conn *conn)
     if (!conn->durable)
         return;
     leave_count(conn);
-    conn->endpoint->seekers -= conn->durable->seek != PTCP_SEEK_NOT;
     memset(conn->durable->token, 0, sizeof(conn->durable->token));
     stk_free(conn->durable);
     conn->durable = NULL;
@@ -93,7 +90,7 @@ void ptcp_durable_agree(struct ptcp_conn *conn, const struct ptcp_params *params
 
     if (!durable || durable->agreed || params->durable_us == 0 ||
         (!conn->passive && !(params->token[0] | params->token[1])) ||
-        key_of(conn->endpoint, conn->association, durable->peer_key) < 0)
+        key_of(conn->endpoint, ptcp_conn_association(conn), durable->peer_key) < 0)
         return;
     durable->agreed = true;
     if (params->durable_us < durable->time_out_us)
@@ -170,12 +167,11 @@ void ptcp_durable_carry(struct ptcp_conn *conn, uint64_t now_us, uint64_t associ
     struct ptcp_durable *durable = conn->durable;
 
     assert(durable && durable->seek == PTCP_SEEK_ASK);
-    if (association == 0) {
+    if (association == 0 || ptcp_paths_move(conn->endpoint, conn, association) < 0) {
         enter(conn, PTCP_SEEK_WAIT,
               now_us + backoff_us(conn, 2U + durable->rounds, 4 * PTCP_DURABLE_MOST_US));
         durable->rounds += durable->rounds < UINT8_MAX;
     } else {
-        conn->association = association;
         leave_count(conn);
         enter(conn, PTCP_SEEK_HOLD, UINT64_MAX);
     }
@@ -239,7 +235,10 @@ void ptcp_durable_resumed(struct ptcp_conn *conn, uint64_t now_us)
     if (durable->seek != PTCP_SEEK_NOT)
         enter(conn, PTCP_SEEK_NOT, UINT64_MAX);
     conn->progress_us = now_us;
-    ptcp_endpoint_go_on(conn->endpoint, conn, now_us, true);
+    ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    if (conn->path->users == 1)
+        ptcp_path_reset(conn->path, now_us);
+    ptcp_endpoint_go_on(conn->endpoint, conn);
 }
 
 /* In the same time whether or not it is right. */

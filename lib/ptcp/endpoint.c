@@ -52,7 +52,8 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
 
     if (!endpoint)
         return -ENOMEM;
-    if (ptcp_table_init(&endpoint->table) < 0) {
+    if (ptcp_table_init(&endpoint->table) < 0 || ptcp_table_init(&endpoint->paths) < 0) {
+        ptcp_table_free(&endpoint->table);
         stk_free(endpoint);
         return -ENOMEM;
     }
@@ -61,6 +62,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
     ptcp_timewaits_init(&endpoint->timewaits, endpoint->options.time_wait_max,
                         endpoint->options.time_wait_us);
     stk_list_init(&endpoint->ready);
+    stk_list_init(&endpoint->active);
     stk_list_init(&endpoint->eventful);
     stk_list_init(&endpoint->opening);
     stk_list_init(&endpoint->accepting);
@@ -74,6 +76,7 @@ static void forget(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 {
     ptcp_table_remove(&endpoint->table, &conn->slot);
     ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
+    ptcp_paths_retire(endpoint, conn);
     stk_list_remove(&conn->ready);
     stk_list_remove(&conn->queue);
     if (conn->queued) {
@@ -103,6 +106,7 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     }
     while ((node = stk_list_pop(&endpoint->buried)))
         ptcp_conn_free(STK_CONTAINER(node, struct ptcp_conn, queue));
+    ptcp_paths_free(endpoint);
     ptcp_schedule_free(&endpoint->schedule);
     ptcp_table_free(&endpoint->table);
     ptcp_pool_free(&endpoint->pool);
@@ -119,8 +123,8 @@ static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
     if (!entry)
         return;
     entry->peer_id = conn->peer_id;
-    entry->association = conn->association;
-    entry->peer = conn->peer;
+    entry->association = ptcp_conn_association(conn);
+    entry->peer = conn->path->peer;
     entry->next_packet = conn->recovery.ring.next;
     entry->received = ptcp_acks_expected(&conn->acks);
     entry->reset = reset;
@@ -135,9 +139,9 @@ static void tell_reset(struct ptcp_endpoint *endpoint, const struct ptcp_conn *c
                                                        .source = conn->slot.id,
                                                        .packet = conn->recovery.ring.next,
                                                        .code = code,
-                                                       .association = conn->association,
-                                                       .peer = conn->peer,
-                                                       .local = conn->local});
+                                                       .association = ptcp_conn_association(conn),
+                                                       .peer = conn->path->peer,
+                                                       .local = conn->path->local});
 }
 
 void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
@@ -168,6 +172,16 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 {
     if (!conn->buried && stk_list_empty(&conn->ready))
         stk_list_append(&endpoint->ready, &conn->ready);
+    ptcp_paths_wake(endpoint, conn->path);
+}
+
+/* What is due, and yet was not done after output, lacks memory or a socket: later, not at once. */
+static void set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
+{
+    const uint64_t due_us = ptcp_conn_due_us(conn, now_us);
+
+    ptcp_schedule_set(&endpoint->schedule, &conn->alarm,
+                      due_us > now_us ? due_us : now_us + RETRY_US);
 }
 
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply)
@@ -246,10 +260,13 @@ static uint64_t new_id(struct ptcp_endpoint *endpoint)
 }
 
 static struct ptcp_conn *add_connection(struct ptcp_endpoint *endpoint, uint64_t id,
-                                        uint64_t now_us, const struct stk_ptcp_options *options)
+                                        uint64_t now_us, uint64_t association,
+                                        const struct stk_ptcp_options *options)
 {
-    struct ptcp_conn *conn = ptcp_conn_new(endpoint, id, now_us, options);
+    struct ptcp_conn *conn;
 
+    endpoint->now_us = now_us;
+    conn = ptcp_conn_new(endpoint, id, now_us, association, options);
     if (!conn)
         return NULL;
     ptcp_table_add(&endpoint->table, &conn->slot);
@@ -278,17 +295,17 @@ int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp
         return -EINVAL;
     if (endpoint->connections >= endpoint->options.max_connections)
         return STK_ELIMIT;
-    conn = add_connection(endpoint, new_id(endpoint), now_us, options);
+    conn = add_connection(endpoint, new_id(endpoint), now_us, open->association, options);
     if (!conn)
         return -ENOMEM;
     conn->owned = true;
-    conn->association = open->association;
     if (open->peer)
-        conn->peer = *open->peer;
+        conn->path->peer = *open->peer;
     conn->early = open->association && open->ready;
     conn->path->validated = true; /* what we send to it before it answers is our own wish */
     watch(endpoint, conn);
     ptcp_conn_move(conn, PTCP_STATE_SYN_SENT);
+    set_alarm(endpoint, conn, now_us);
     *out = conn;
     return 0;
 }
@@ -373,11 +390,10 @@ static uint64_t id_for(const struct ptcp_endpoint *endpoint, const struct arriva
 
 static void learn_addresses(struct ptcp_conn *conn, const struct arrival *arrival)
 {
-    conn->association = arrival->run->association;
     if (arrival->run->peer)
-        conn->peer = *arrival->run->peer;
+        conn->path->peer = *arrival->run->peer;
     if (arrival->run->local)
-        conn->local = *arrival->run->local;
+        conn->path->local = *arrival->run->local;
 }
 
 static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival, uint64_t id,
@@ -388,7 +404,8 @@ static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival,
     if (endpoint->waiting >= endpoint->backlog ||
         endpoint->connections >= endpoint->options.max_connections)
         return; /* it comes again */
-    conn = add_connection(endpoint, id, arrival->now_us, &endpoint->listen_options);
+    conn = add_connection(endpoint, id, arrival->now_us, arrival->run->association,
+                          &endpoint->listen_options);
     if (!conn)
         return;
     conn->passive = conn->queued = true;
@@ -399,6 +416,7 @@ static void admit(struct ptcp_endpoint *endpoint, const struct arrival *arrival,
     watch(endpoint, conn);
     ptcp_conn_take_params(conn, params);
     ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
+    set_alarm(endpoint, conn, arrival->now_us);
     /* An early SYN may be a recording: until the association is READY nobody hears of it. */
     if (!is_plain(arrival) && !arrival->run->early)
         ptcp_conn_establish(conn, arrival->now_us);
@@ -424,7 +442,7 @@ static struct ptcp_conn *find_crossing(struct ptcp_endpoint *endpoint,
     {
         struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
 
-        if (conn->passive || !comes_from(arrival, conn->association, &conn->peer))
+        if (conn->passive || !comes_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
             continue;
         if (conn->state == PTCP_STATE_SYN_RECEIVED && conn->peer_id == arrival->header.source)
             return conn;
@@ -502,7 +520,7 @@ static void on_syn_ack(struct ptcp_conn *conn, const struct arrival *arrival)
             return;
         conn->peer_id = arrival->header.source;
         if (arrival->run->local)
-            conn->local = *arrival->run->local;
+            conn->path->local = *arrival->run->local;
         ptcp_conn_take_params(conn, &params.params);
     } else if (conn->peer_id != arrival->header.source) {
         return;
@@ -532,13 +550,13 @@ static void on_resume(struct ptcp_endpoint *endpoint, struct ptcp_slot *slot,
         answer_syn(endpoint, arrival, PTCP_REFUSE, PTCP_RESET_UNKNOWN);
         return;
     }
-    if (conn->association != arrival->run->association) {
-        conn->association = arrival->run->association;
-        ptcp_conn_raise(conn, PTCP_CARRIED);
+    if (ptcp_conn_association(conn) != arrival->run->association) {
+        if (ptcp_paths_move(endpoint, conn, arrival->run->association) < 0)
+            return; /* it comes again */
         if (conn->durable->lost)
             ptcp_durable_resumed(conn, arrival->now_us);
         else
-            ptcp_endpoint_go_on(endpoint, conn, arrival->now_us, true);
+            ptcp_endpoint_go_on(endpoint, conn);
     }
     deliver(conn, arrival);
 }
@@ -628,7 +646,7 @@ void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
 static void on_unknown(struct ptcp_conn *conn, const struct arrival *arrival)
 {
     if (conn->durable && conn->durable->seek == PTCP_SEEK_SHOW &&
-        comes_from(arrival, conn->association, &conn->peer))
+        comes_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
         ptcp_conn_fail(conn, arrival->now_us, -ECONNRESET,
                        "the peer does not know this connection any more, so it can't be resumed");
 }
@@ -643,7 +661,7 @@ static void on_connection(struct ptcp_conn *conn, const struct arrival *arrival)
         return;
     }
     if (!ptcp_state_takes(conn->state, type) || !tag_is_right(arrival, source) ||
-        !comes_from(arrival, conn->association, &conn->peer))
+        !comes_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
         return;
     switch (type) {
     case PTCP_SYN_ACK:
@@ -717,6 +735,7 @@ static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const s
 void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
                 int count)
 {
+    endpoint->now_us = now_us;
     for (int r = 0; r < count; r++) {
         for (unsigned i = 0; i < runs[r].count; i++)
             take_packet(endpoint, now_us, &runs[r], stk_run_at(&runs[r], i),
@@ -774,15 +793,6 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
     run->stride = (uint32_t)run->size + endpoint->options.head + endpoint->options.tail;
 }
 
-/* What is due, and yet was not done after output, lacks memory or a socket: later, not at once. */
-static void set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
-{
-    const uint64_t due_us = ptcp_conn_due_us(conn, now_us);
-
-    ptcp_schedule_set(&endpoint->schedule, &conn->alarm,
-                      due_us > now_us ? due_us : now_us + RETRY_US);
-}
-
 /* It has nothing to send now: sleep until its next deadline, or for ever. */
 static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
 {
@@ -798,12 +808,86 @@ static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint6
         set_alarm(endpoint, conn, now_us);
 }
 
+/*
+ * What a connection may send without a turn; or, if its turn comes at once, all of it then, in as
+ * few packets. True if there is a run.
+ */
+static bool look_after(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
+                       struct stk_run *run, uint8_t *buffer, size_t capacity)
+{
+    struct ptcp_path *path = conn->path;
+    uint64_t wait_us;
+    const bool now = ptcp_conn_wants_turn(conn) && ptcp_turns_is_next(&path->turns, &conn->turn) &&
+                     ptcp_path_is_open(path, now_us, &wait_us);
+
+    if (!now && ptcp_conn_output(conn, now_us, run, buffer, capacity, 0)) {
+        /* The next connection has its turn. */
+        stk_list_remove(&conn->ready);
+        stk_list_append(&endpoint->ready, &conn->ready);
+        return true;
+    }
+    if (ptcp_conn_wants_turn(conn)) {
+        ptcp_turns_join(&path->turns, &conn->turn);
+        ptcp_paths_wake(endpoint, path);
+    }
+    settle(endpoint, conn, now_us);
+    return false;
+}
+
+/* One run of the connection whose turn it is. False: nobody can send here now. */
+static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us,
+                  struct stk_run *run, uint8_t *buffer, size_t capacity)
+{
+    struct ptcp_turn *turn;
+
+    while ((turn = ptcp_turns_next(&path->turns))) {
+        struct ptcp_conn *conn = STK_CONTAINER(turn, struct ptcp_conn, turn);
+        uint64_t wait_us;
+
+        if (!ptcp_path_is_open(path, now_us, &wait_us)) {
+            ptcp_schedule_set(&endpoint->schedule, &path->alarm, wait_us);
+            return false;
+        }
+        const uint32_t credit = turn->credit > 0 ? (uint32_t)turn->credit : 1;
+
+        if (ptcp_conn_wants_turn(conn) &&
+            ptcp_conn_output(conn, now_us, run, buffer, capacity, credit)) {
+            ptcp_turns_spend(&path->turns, turn, (uint32_t)stk_run_bytes(run), path->mtu.current);
+            if (!ptcp_conn_wants_turn(conn))
+                ptcp_turns_leave(&path->turns, turn);
+            ptcp_endpoint_touch(endpoint, conn);
+            return true;
+        }
+        ptcp_turns_leave(&path->turns, turn);
+        set_alarm(endpoint, conn, now_us);
+    }
+    return false;
+}
+
+static bool serve_paths(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
+                        uint8_t *buffer, size_t capacity)
+{
+    struct stk_node *node;
+
+    while ((node = stk_list_pop(&endpoint->active))) {
+        struct ptcp_path *path = STK_CONTAINER(node, struct ptcp_path, turns.active);
+
+        if (serve(endpoint, path, now_us, run, buffer, capacity)) {
+            ptcp_paths_wake(endpoint, path); /* behind the others */
+            return true;
+        }
+    }
+    return false;
+}
+
 int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
                 size_t capacity)
 {
     uint8_t *const datagrams = (uint8_t *)buffer + PTCP_OUTPUT_GATHER_BYTES;
+    const size_t room = capacity - PTCP_OUTPUT_GATHER_BYTES;
 
     assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
+    endpoint->now_us = now_us;
     if (endpoint->reply_count > 0) {
         output_reply(endpoint, now_us, run, datagrams);
         return 1;
@@ -812,167 +896,45 @@ int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run 
     while (!stk_list_empty(&endpoint->ready)) {
         struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
 
-        if (ptcp_conn_output(conn, now_us, run, datagrams, capacity - PTCP_OUTPUT_GATHER_BYTES)) {
-            /* The next connection has its turn. */
-            stk_list_remove(&conn->ready);
-            stk_list_append(&endpoint->ready, &conn->ready);
+        if (look_after(endpoint, conn, now_us, run, datagrams, room))
             return 1;
-        }
-        settle(endpoint, conn, now_us);
     }
-    return 0;
+    return serve_paths(endpoint, now_us, run, datagrams, room);
 }
 
-/* --- Time and advice
+/* --- Time
  * ------------------------------------------------------------------------------- */
 
 uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
     const uint64_t grave_us = ptcp_timewaits_next_us(&endpoint->timewaits);
 
-    /* Those that still wait for output have deadlines, too. */
-    STK_LIST_EACH(node, &endpoint->ready)
-    {
-        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, ready);
-
-        set_alarm(endpoint, conn, now_us);
-    }
     const uint64_t alarm_us = ptcp_schedule_next_us(&endpoint->schedule);
     const uint64_t trim_us = ptcp_pool_due_us(&endpoint->pool, now_us);
     const uint64_t first_us = alarm_us < grave_us ? alarm_us : grave_us;
     return first_us < trim_us ? first_us : trim_us;
 }
 
+/* Until output has looked after it, what was due keeps its place. */
+static void ring(struct ptcp_endpoint *endpoint, struct ptcp_alarm *alarm, uint64_t now_us)
+{
+    struct ptcp_conn *conn = STK_CONTAINER(alarm, struct ptcp_conn, alarm);
+
+    if (alarm->of_path) {
+        ptcp_paths_ring(endpoint, STK_CONTAINER(alarm, struct ptcp_path, alarm));
+        return;
+    }
+    if (ptcp_conn_timeout(conn, now_us))
+        set_alarm(endpoint, conn, now_us);
+}
+
 void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
     struct ptcp_alarm *alarm;
 
+    endpoint->now_us = now_us;
     ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
     ptcp_pool_trim(&endpoint->pool, now_us);
     while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
-        ptcp_conn_timeout(STK_CONTAINER(alarm, struct ptcp_conn, alarm), now_us);
-}
-
-void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer)
-{
-    STK_LIST_EACH(node, &endpoint->opening)
-    {
-        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
-
-        if (conn->state == PTCP_STATE_SYN_SENT && conn->association == 0 &&
-            stk_addr_equal(&conn->peer, peer))
-            ptcp_conn_fail(conn, now_us, -ECONNREFUSED, "the host says that nobody listens there");
-    }
-}
-
-static struct ptcp_conn *conn_of(struct ptcp_slot *slot, uint64_t association)
-{
-    struct ptcp_conn *conn = slot->over ? NULL : STK_CONTAINER(slot, struct ptcp_conn, slot);
-
-    return conn && conn->association == association ? conn : NULL;
-}
-
-static void tell_seekers(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
-{
-    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
-        for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
-            struct ptcp_conn *conn = conn_of(slot, association);
-
-            if (conn)
-                ptcp_durable_ready(conn, now_us);
-        }
-    }
-}
-
-void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
-{
-    STK_LIST_EACH(node, &endpoint->opening)
-    {
-        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
-
-        if (!conn->passive || conn->association != association)
-            continue;
-        ptcp_conn_establish(conn, now_us);
-        ptcp_conn_step(conn, now_us);
-        ptcp_endpoint_touch(endpoint, conn);
-    }
-    if (endpoint->seekers > 0)
-        tell_seekers(endpoint, now_us, association);
-}
-
-/*
- * What is in flight goes again at once, and nobody is blamed: the peer is no more where it went.
- * But where the way before still answers, the switch was made before that one broke, and the
- * packets under way will arrive.
- */
-void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
-                         bool anew)
-{
-    if (!anew || !ptcp_recovery_is_answered(&conn->recovery, conn->path, now_us))
-        ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
-    if (anew)
-        ptcp_path_reset(conn->path, now_us);
-    ptcp_path_pace(conn->path, now_us);
-    conn->path_changes++;
-    PTCP_TRACE(conn->trace, migrated, conn);
-    conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
-    ptcp_endpoint_touch(endpoint, conn);
-}
-
-void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
-                            bool anew)
-{
-    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
-        for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
-            struct ptcp_conn *conn = conn_of(slot, association);
-
-            if (conn)
-                ptcp_endpoint_go_on(endpoint, conn, now_us, anew);
-        }
-    }
-}
-
-/*
- * The peer says that it has gone. Where all bytes of both sides had arrived, and only the word that
- * our FIN did was missing, that word would change nothing: the end is in order. Bytes that were not
- * acknowledged may be lost, and that is an error.
- */
-static bool ends_in_order(struct ptcp_conn *conn, uint64_t now_us, int code)
-{
-    if (code != -ECONNRESET || conn->out.una != conn->out.end ||
-        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING))
-        return false;
-    conn->out.fin_acked = true;
-    ptcp_conn_step(conn, now_us);
-    ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
-    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
-    return true;
-}
-
-static void fail_some(struct ptcp_endpoint *endpoint, uint64_t now_us, const uint64_t *association,
-                      int code, const char *text)
-{
-    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
-        for (struct ptcp_slot *slot = endpoint->table.buckets[i], *next; slot; slot = next) {
-            struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
-
-            next = slot->next;
-            if (slot->over || (association && conn->association != *association) ||
-                (association && ends_in_order(conn, now_us, code)) ||
-                (association && ptcp_durable_suspend(conn, now_us)))
-                continue;
-            ptcp_conn_fail(conn, now_us, code, text);
-        }
-    }
-}
-
-void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
-                             int code, const char *text)
-{
-    fail_some(endpoint, now_us, &association, code, text);
-}
-
-void ptcp_fail_all(struct ptcp_endpoint *endpoint, uint64_t now_us, int code, const char *text)
-{
-    fail_some(endpoint, now_us, NULL, code, text);
+        ring(endpoint, alarm, now_us);
 }

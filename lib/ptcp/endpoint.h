@@ -34,6 +34,9 @@ struct ptcp_endpoint_options {
     uint64_t (*random)(void *context); /* unpredictable 64-bit values */
     /* The key of an association's peer; 0, or an error. NULL: no connection is durable. */
     int (*peer_key)(void *context, uint64_t association, uint8_t key[32]);
+    /* An association has connections, or had some lately; and not any more. May be NULL. */
+    void (*retain)(void *context, uint64_t association);
+    void (*release)(void *context, uint64_t association);
     void *context;
     uint16_t head, tail;      /* room that each datagram of a run gets for lower layers */
     uint16_t max_datagram;    /* the largest UDP payload, with head and tail; 0: 65507 */
@@ -60,13 +63,15 @@ struct ptcp_endpoint {
     bool listening;
     uint32_t backlog, waiting; /* connections before accept */
     uint32_t connections;
-    uint32_t suspended; /* durable connections without an association */
-    uint32_t seekers;   /* openers among them, and those that doubt theirs */
-    struct ptcp_table table;
+    uint32_t suspended;      /* durable connections without an association */
+    uint64_t now_us;         /* the latest time that it was told */
+    struct ptcp_table table; /* connections */
+    struct ptcp_table paths; /* by association */
     struct ptcp_schedule schedule;
     struct ptcp_pool pool;
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
+    struct stk_node active;     /* paths at which somebody waits, and may send */
     struct ptcp_reply *replies; /* a ring; NULL before the first one */
     struct iovec *gather;       /* in the buffer of ptcp_output(): the run\'s stream bytes */
     uint32_t reply_first, reply_count;
@@ -113,7 +118,7 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us);
 /* A connection with events that were not taken, or NULL. Taking them removes it. */
 struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint);
 
-/* Advice from below. */
+/* Advice from below: advice.c. */
 /* The port is about to close: what entries in TIME_WAIT would answer is said once more. */
 void ptcp_say_goodbye(struct ptcp_endpoint *endpoint);
 void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
@@ -138,9 +143,8 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
                         bool reset, uint64_t code);
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply);
-/* Over another path or association: what is in flight goes again. `anew`: the path starts anew. */
-void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
-                         bool anew);
+/* Over another path or association, with nothing in flight. */
+void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
 uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint);
 
 #endif

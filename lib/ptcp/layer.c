@@ -16,8 +16,7 @@ struct ptcp_layer {
     struct ptcp_bridge *bridge; /* NULL before start */
     struct ptcp_conn *conn;     /* NULL before it is connected */
     struct ptcp_dial *dial;     /* while it is not */
-    uint64_t association;
-    struct stk_lookup *lookup; /* of the peer's name, while it seeks another association */
+    struct stk_lookup *lookup;  /* of the peer's name, while it seeks another association */
     bool opened;
 };
 
@@ -48,6 +47,8 @@ static void read_options(const struct stk_segment *segment, struct stk_ptcp_opti
         .send_buffer_max = (uint32_t)stk_segment_number(segment, "sndbuf", 0),
         .receive_window_max = (uint32_t)stk_segment_number(segment, "window", 0),
         .mtu = (uint16_t)stk_segment_number(segment, "mtu", 0),
+        .priority = (uint8_t)stk_segment_number(segment, "priority", PTCP_PRIORITY_DEFAULT),
+        .priority_given = 1,
     };
 }
 
@@ -75,13 +76,12 @@ static int check_durable(const struct ptcp_bridge *bridge, const struct stk_ptcp
 /* --- Connecting ----------------------------------------------------------------------------------
  */
 
-static void connected(void *owner, struct ptcp_conn *conn, uint64_t association)
+static void connected(void *owner, struct ptcp_conn *conn)
 {
     struct ptcp_layer *ptcp = ptcp_of(owner);
 
     ptcp->dial = NULL;
     ptcp->conn = conn;
-    ptcp->association = association;
 }
 
 static void failed(void *owner, const struct stk_error *error)
@@ -124,8 +124,8 @@ static void start(struct stk_layer *layer)
 static int open_beside(struct ptcp_layer *ptcp, const struct ptcp_conn *other)
 {
     struct stk_ptcp_options options;
-    const struct ptcp_open open = {.peer = other->peer.len ? &other->peer : NULL,
-                                   .association = ptcp->association,
+    const struct ptcp_open open = {.peer = other->path->peer.len ? &other->path->peer : NULL,
+                                   .association = ptcp_conn_association(other),
                                    .ready = true,
                                    .options = &options};
 
@@ -141,9 +141,6 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
     if (!other->conn || !other->opened || other->conn->buried)
         return stk_layer_fail(layer, -ENOTCONN, "the connection beside it is not open");
     ptcp->bridge = ptcp_bridge_use(other->bridge);
-    ptcp->association = other->conn->association;
-    if (ptcp->association)
-        stk_port_retain(ptcp->bridge->port, ptcp->association);
     code = open_beside(ptcp, other->conn);
     return code < 0 ? stk_layer_fail(layer, code, "can't connect: %s", stk_strerror(code)) : 0;
 }
@@ -157,13 +154,12 @@ static void associate(struct ptcp_layer *ptcp)
     struct stk_port *port = ptcp->bridge->port;
     uint64_t association = 0;
 
-    if (stk_port_associate(port, &ptcp->conn->peer, &association) == 0) {
-        stk_port_release(port, ptcp->association);
-        if (association == ptcp->association)
-            stk_port_renew(port, association);
-        ptcp->association = association;
-    }
+    if (stk_port_associate(port, &ptcp->conn->path->peer, &association) == 0 &&
+        association == ptcp_conn_association(ptcp->conn))
+        stk_port_renew(port, association);
     ptcp_durable_carry(ptcp->conn, now_us(ptcp), association);
+    if (association)
+        stk_port_release(port, association); /* the connection's path keeps it */
     ptcp_bridge_wake(ptcp->bridge);
 }
 
@@ -180,7 +176,7 @@ static void found(void *user, int family, const struct stk_addr *addrs, int coun
     if (ptcp->conn->buried || durable->seek != PTCP_SEEK_ASK)
         return;
     if (count > 0)
-        ptcp->conn->peer = addrs[durable->rounds % count];
+        ptcp->conn->path->peer = addrs[durable->rounds % count];
     associate(ptcp);
 }
 
@@ -194,22 +190,10 @@ static void seek(struct ptcp_layer *ptcp)
         return;
     if (transport && transport->host && transport->host->value &&
         stk_addr_parse_ip(&literal, transport->host->value, 0) < 0 &&
-        stk_lookup_start(ptcp->bridge->loop, transport->host->value, conn->peer.any.sa_family,
-                         stk_addr_port(&conn->peer), found, ptcp, &ptcp->lookup) == 0)
+        stk_lookup_start(ptcp->bridge->loop, transport->host->value, conn->path->peer.any.sa_family,
+                         stk_addr_port(&conn->path->peer), found, ptcp, &ptcp->lookup) == 0)
         return;
     associate(ptcp);
-}
-
-/* The peer came over another association, and the connection went there. */
-static void follow(struct ptcp_layer *ptcp)
-{
-    struct stk_port *port = ptcp->bridge->port;
-
-    if (ptcp->association == ptcp->conn->association)
-        return;
-    stk_port_retain(port, ptcp->conn->association);
-    stk_port_release(port, ptcp->association);
-    ptcp->association = ptcp->conn->association;
 }
 
 /* --- What the core tells
@@ -226,8 +210,6 @@ void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned
         return;
     if (events & PTCP_READY)
         ptcp->opened = true;
-    if (events & PTCP_CARRIED)
-        follow(ptcp);
     if (events & PTCP_SEEK)
         seek(ptcp);
     if (events & PTCP_ERROR) {
@@ -330,7 +312,6 @@ static void destroy(struct stk_layer *layer)
         ptcp_conn_release(ptcp->conn, now_us(ptcp));
     if (!ptcp->bridge)
         return;
-    ptcp_bridge_release(ptcp->bridge, ptcp->association);
     ptcp_bridge_leave(ptcp->bridge);
 }
 
@@ -362,12 +343,19 @@ static void fill_stats(const struct ptcp_conn *conn, struct stk_stats *out)
 
 static int query_port(const struct ptcp_layer *ptcp, int key, void *out, size_t len)
 {
-    if (key == STK_QUERY_LOCAL_ADDR && ptcp->conn && ptcp->conn->local.len &&
-        len >= sizeof(struct stk_addr)) {
-        *(struct stk_addr *)out = ptcp->conn->local;
+    const struct ptcp_conn *conn = ptcp->conn;
+
+    if (key == STK_QUERY_LOCAL_ADDR && conn->path->local.len && len >= sizeof(struct stk_addr)) {
+        *(struct stk_addr *)out = conn->path->local;
         return 0;
     }
-    return stk_port_query(ptcp->bridge->port, key, ptcp->association, out, len);
+    if (key == STK_QUERY_ASSOCIATION && !ptcp_conn_is_plain(conn) &&
+        len >= sizeof(struct stk_association)) {
+        *(struct stk_association *)out =
+            (struct stk_association){.port = ptcp->bridge->port, .id = ptcp_conn_association(conn)};
+        return 0;
+    }
+    return stk_port_query(ptcp->bridge->port, key, ptcp_conn_association(conn), out, len);
 }
 
 static int query(struct stk_layer *layer, int key, void *out, size_t len)
@@ -389,17 +377,24 @@ static int query(struct stk_layer *layer, int key, void *out, size_t len)
             key == STK_QUERY_MTU ? ptcp->conn->path->mtu.current : ptcp_conn_unsent(ptcp->conn);
         return 0;
     }
-    if (key == STK_QUERY_PEER_ADDR && ptcp->association == 0 && len >= sizeof(struct stk_addr)) {
-        *(struct stk_addr *)out = ptcp->conn->peer;
-        return 0;
-    }
-    if (key == STK_QUERY_ASSOCIATION && ptcp->association &&
-        len >= sizeof(struct stk_association)) {
-        *(struct stk_association *)out =
-            (struct stk_association){ptcp->bridge->port, ptcp->association};
+    if (key == STK_QUERY_PEER_ADDR && ptcp_conn_is_plain(ptcp->conn) &&
+        len >= sizeof(struct stk_addr)) {
+        *(struct stk_addr *)out = ptcp->conn->path->peer;
         return 0;
     }
     return query_port(ptcp, key, out, len);
+}
+
+static int control(struct stk_layer *layer, int key, uint64_t value)
+{
+    struct ptcp_layer *ptcp = ptcp_of(layer);
+
+    if (key != STK_CONTROL_PRIORITY)
+        return -ENOENT;
+    if (value >= PTCP_PRIORITIES || !ptcp->conn)
+        return -EINVAL;
+    ptcp_conn_set_priority(ptcp->conn, (uint8_t)value);
+    return 0;
 }
 
 /* --- Listening
@@ -454,9 +449,6 @@ static int accept_one(struct stk_layer *layer, void *accepted)
 
     ptcp->conn = conn;
     ptcp->bridge = ptcp_bridge_use(conn->endpoint->options.context);
-    ptcp->association = conn->association;
-    if (ptcp->association)
-        stk_port_retain(ptcp->bridge->port, ptcp->association);
     conn->user = layer;
     return 0;
 }
@@ -477,6 +469,8 @@ static const struct stk_option_type options[] = {
     {"linger", STK_OPTION_DURATION, 1000, HOUR_US,
      "wait for the peer's end after this side has left (60s)"},
     {"mtu", STK_OPTION_NUMBER, 512, 65507, "datagram size to keep to (searched)"},
+    {"priority", STK_OPTION_NUMBER, 0, PTCP_PRIORITIES - 1,
+     "among connections of one association, 0 goes first (3)"},
     {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (32M)"},
     {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (32M)"},
     {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
@@ -500,6 +494,7 @@ static const struct stk_stream_type stream = {
     .send = send_bytes,
     .abort = abort_now,
     .query = query,
+    .control = control,
     .destroy = destroy,
     .listener_size = sizeof(struct ptcp_listening),
     .listen = listen_on,

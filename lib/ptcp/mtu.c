@@ -82,6 +82,8 @@ static void rest_if_found(struct ptcp_mtu *mtu, uint64_t now_us)
     mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
 }
 
+void ptcp_mtu_probe_dropped(struct ptcp_mtu *mtu) { mtu->outstanding = false; }
+
 void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
 {
     const bool again = mtu->proven > mtu->current;

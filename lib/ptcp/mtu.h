@@ -38,6 +38,8 @@ void ptcp_mtu_limit(struct ptcp_mtu *mtu, uint64_t max);
 uint16_t ptcp_mtu_probe(const struct ptcp_mtu *mtu, uint64_t now_us);
 void ptcp_mtu_probe_sent(struct ptcp_mtu *mtu);
 void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us);
+/* Nobody will hear what became of the probe. */
+void ptcp_mtu_probe_dropped(struct ptcp_mtu *mtu);
 /* A packet of that size was acknowledged. True if `current` changed. */
 bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t now_us);
 /*

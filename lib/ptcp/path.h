@@ -1,15 +1,20 @@
 /*
- * What is known of one network path: delay, congestion, pace, datagram size. Connections hold a
- * pointer to theirs, so that several may come to share one.
+ * What is known of one network path: delay, congestion, pace, datagram size; and who uses it. In
+ * sealed mode all connections of an association share one (RFC 9040), in plain mode each has its
+ * own. paths.h says where they come from.
  */
 #ifndef STK_PTCP_PATH_H
 #define STK_PTCP_PATH_H
 
+#include "addr.h"
 #include "cc.h"
 #include "delivery.h"
 #include "mtu.h"
 #include "pacer.h"
 #include "rtt.h"
+#include "schedule.h"
+#include "table.h"
+#include "turns.h"
 
 /* Packets since the window was last reduced: if all losses were wrong, it is undone. */
 struct ptcp_reduction {
@@ -26,7 +31,15 @@ struct ptcp_path {
     uint64_t since_us; /* what was sent before went another way, and says nothing of this one */
     uint16_t overhead; /* bytes that lower layers add to each packet */
     bool validated;    /* the peer receives at its address */
+    bool gone;         /* the association has failed: nobody may join */
     uint64_t unvalidated_in, unvalidated_out; /* datagram bytes until then */
+
+    struct ptcp_slot slot;       /* its id is the association; 0: plain mode, in no table */
+    struct stk_node connections; /* those that are not over */
+    uint32_t users;              /* connections that hold a pointer */
+    struct ptcp_turns turns;
+    struct ptcp_alarm alarm; /* the pacer lets a packet go; without users, it is forgotten */
+    struct stk_addr peer, local;
 };
 
 enum { PTCP_AMPLIFICATION_MAX = 3 };
@@ -39,6 +52,11 @@ void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us);
 void ptcp_path_resize(struct ptcp_path *path);
 /* New window or RTT: adopt the pacing rate. */
 void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us);
+/* Do congestion window and pacer let a full packet go? If only the pacer does not, `*wait_us` says
+ * until when; else it is UINT64_MAX. */
+bool ptcp_path_is_open(struct ptcp_path *path, uint64_t now_us, uint64_t *wait_us);
+/* How long an ACK is worth holding back: a quarter of the RTT, within bounds. */
+uint64_t ptcp_path_ack_delay_us(const struct ptcp_path *path);
 /* May a datagram of `size` bytes go to the address, as far as validation is concerned? */
 bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size);
 

@@ -28,7 +28,9 @@ struct stk_ptcp_options {
     uint32_t receive_window_init; /* bytes; default 256 KiB */
     uint64_t durable_us; /* sealed mode: outlives silence and its association for so long; 0: no */
     uint16_t mtu;        /* datagram size to keep to, 512 to 65507; 0: search */
-    uint8_t keepalive_off; /* 1: no keep-alive */
+    uint8_t keepalive_off;  /* 1: no keep-alive */
+    uint8_t priority_given; /* 1: `priority` counts */
+    uint8_t priority;       /* among connections of one association, 0 first, 7 last; 3 */
 };
 
 enum {

@@ -33,9 +33,9 @@ void ptcp_qlog_started(struct ptcp_qlog_log *log, const struct ptcp_conn *conn)
 {
     struct ptcp_json json = ptcp_qlog_begin(log, "ptcp:connection_started");
 
-    write_endpoint(&json, "local", &conn->local, conn->slot.id);
-    write_endpoint(&json, "remote", &conn->peer, conn->peer_id);
-    ptcp_json_bool(&json, "sealed", conn->association != 0);
+    write_endpoint(&json, "local", &conn->path->local, conn->slot.id);
+    write_endpoint(&json, "remote", &conn->path->peer, conn->peer_id);
+    ptcp_json_bool(&json, "sealed", !ptcp_conn_is_plain(conn));
     ptcp_json_text(&json, "congestion_control", conn->path->cc.type->name);
     ptcp_qlog_end(log, &json);
 }

@@ -25,7 +25,7 @@ int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
         schedule->capacity = capacity;
     }
     schedule->reserved++;
-    *alarm = (struct ptcp_alarm){UINT64_MAX, UINT64_MAX, PTCP_SCHEDULE_NONE};
+    *alarm = (struct ptcp_alarm){UINT64_MAX, UINT64_MAX, PTCP_SCHEDULE_NONE, false};
     return 0;
 }
 

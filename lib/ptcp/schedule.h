@@ -5,6 +5,7 @@
 #ifndef STK_PTCP_SCHEDULE_H
 #define STK_PTCP_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { PTCP_SCHEDULE_NONE = 0xffffffff };
@@ -13,6 +14,7 @@ struct ptcp_alarm {
     uint64_t due_us; /* when it shall ring; UINT64_MAX: never */
     uint64_t key_us; /* where it stands in the heap: never later than due_us */
     uint32_t index;  /* PTCP_SCHEDULE_NONE: not in the heap */
+    bool of_path;    /* a struct ptcp_path's, else a struct ptcp_conn's */
 };
 
 struct ptcp_schedule {

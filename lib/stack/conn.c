@@ -350,6 +350,18 @@ int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len)
     return layer_query(conn->top, key, out, len);
 }
 
+int stk_conn_control(struct stk_conn *conn, int key, uint64_t value)
+{
+    for (struct stk_layer *layer = conn->top; layer != NULL; layer = layer->below) {
+        const int status =
+            layer->type->control != NULL ? layer->type->control(layer, key, value) : -ENOENT;
+
+        if (status != -ENOENT)
+            return status;
+    }
+    return -ENOENT;
+}
+
 const struct stk_error *stk_conn_error(const struct stk_conn *conn) { return conn->error; }
 
 /* Where the layers above the transport begin in a recipe "/ip4/ADDRESS/tcp/PORT…". */

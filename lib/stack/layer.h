@@ -65,6 +65,12 @@ enum stk_query_key {
     STK_QUERY_USER = 1000, /* from here on: keys of layers outside the library */
 };
 
+/* What control() can change. */
+enum stk_control_key {
+    STK_CONTROL_PRIORITY, /* among connections on one association: 0 goes first, 7 last */
+    STK_CONTROL_USER = 1000,
+};
+
 /* How a path does. Unknown values are 0. */
 struct stk_stats {
     uint64_t rtt_us, min_rtt_us, rtt_variance_us;
@@ -79,7 +85,8 @@ struct stk_stats {
 
 /*
  * The operations of a layer. Slots left NULL pass through to the layer below (recv, peek, consume,
- * send, abort, query), raise the same bits above (on_below), raise READY (start), or do nothing.
+ * send, abort, query, control), raise the same bits above (on_below), raise READY (start), or do
+ * nothing.
  */
 struct stk_stream_type {
     size_t size; /* of the layer's struct, which starts with struct stk_layer */
@@ -114,6 +121,8 @@ struct stk_stream_type {
     void (*abort)(struct stk_layer *layer);
     int (*query)(struct stk_layer *layer, int key, void *out,
                  size_t len); /* 0, or -ENOENT: ask below */
+    int (*control)(struct stk_layer *layer, int key,
+                   uint64_t value); /* 0 or an error; -ENOENT: ask below */
     /* Also after an init or start that failed half-way. */
     void (*destroy)(struct stk_layer *layer);
 

@@ -134,6 +134,8 @@ int stk_conn_insert(struct stk_conn *conn, const char *fragment, unsigned flags,
 
 /* 0, or -ENOENT if no layer knows. */
 int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len);
+/* Changes what a layer knows by that key (enum stk_control_key). 0, -EINVAL, or -ENOENT. */
+int stk_conn_control(struct stk_conn *conn, int key, uint64_t value);
 /* The stack as a recipe with the real peer address; returns `text`. */
 const char *stk_conn_describe(struct stk_conn *conn, char *text, size_t size);
 /* The sticky error; NULL while there is none. */

@@ -1,0 +1,121 @@
+/* What an endpoint is told of peers and associations by those below. */
+#include "endpoint.h"
+#include "error.h"
+
+void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer)
+{
+    STK_LIST_EACH(node, &endpoint->opening)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+
+        if (conn->state == PTCP_STATE_SYN_SENT && ptcp_conn_is_plain(conn) &&
+            stk_addr_equal(&conn->path->peer, peer))
+            ptcp_conn_fail(conn, now_us, -ECONNREFUSED, "the host says that nobody listens there");
+    }
+}
+
+void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
+{
+    struct ptcp_path *path = ptcp_paths_find(endpoint, association);
+
+    if (!path)
+        return;
+    STK_LIST_EACH(node, &path->connections)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, on_path);
+
+        ptcp_durable_ready(conn, now_us);
+        if (!conn->passive || conn->state != PTCP_STATE_SYN_RECEIVED)
+            continue;
+        ptcp_conn_establish(conn, now_us);
+        ptcp_conn_step(conn, now_us);
+        ptcp_endpoint_touch(endpoint, conn);
+    }
+}
+
+/*
+ * What is in flight goes again at once, and nobody is blamed: the peer is no more where it went.
+ * But where the way before still answers, the switch was made before that one broke, and the
+ * packets under way will arrive.
+ */
+static void give_up_flight(struct ptcp_conn *conn, uint64_t now_us, bool anew)
+{
+    if (!anew || !ptcp_recovery_is_answered(&conn->recovery, conn->path, now_us))
+        ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+}
+
+void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
+{
+    conn->path_changes++;
+    PTCP_TRACE(conn->trace, migrated, conn);
+    conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
+    ptcp_endpoint_touch(endpoint, conn);
+}
+
+void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                            bool anew)
+{
+    struct ptcp_path *path = ptcp_paths_find(endpoint, association);
+
+    if (!path)
+        return;
+    STK_LIST_EACH(node, &path->connections)
+    give_up_flight(STK_CONTAINER(node, struct ptcp_conn, on_path), now_us, anew);
+    if (anew)
+        ptcp_path_reset(path, now_us);
+    ptcp_path_pace(path, now_us);
+    STK_LIST_EACH(node, &path->connections)
+    ptcp_endpoint_go_on(endpoint, STK_CONTAINER(node, struct ptcp_conn, on_path));
+}
+
+/*
+ * The peer says that it has gone. Where all bytes of both sides had arrived, and only the word that
+ * our FIN did was missing, that word would change nothing: the end is in order. Bytes that were not
+ * acknowledged may be lost, and that is an error.
+ */
+static bool ends_in_order(struct ptcp_conn *conn, uint64_t now_us, int code)
+{
+    if (code != -ECONNRESET || conn->out.una != conn->out.end ||
+        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING))
+        return false;
+    conn->out.fin_acked = true;
+    ptcp_conn_step(conn, now_us);
+    ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
+    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
+    return true;
+}
+
+static void fail_on(struct ptcp_path *path, uint64_t now_us, int code, const char *text)
+{
+    STK_LIST_EACH(node, &path->connections)
+    {
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, on_path);
+
+        if (!ends_in_order(conn, now_us, code) && !ptcp_durable_suspend(conn, now_us))
+            ptcp_conn_fail(conn, now_us, code, text);
+    }
+}
+
+void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
+                             int code, const char *text)
+{
+    struct ptcp_path *path = ptcp_paths_find(endpoint, association);
+
+    if (!path)
+        return;
+    path->users++; /* it stays until its connections are told */
+    ptcp_paths_give_up(endpoint, path);
+    fail_on(path, now_us, code, text);
+    ptcp_paths_leave(endpoint, path);
+}
+
+void ptcp_fail_all(struct ptcp_endpoint *endpoint, uint64_t now_us, int code, const char *text)
+{
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        for (struct ptcp_slot *slot = endpoint->table.buckets[i], *next; slot; slot = next) {
+            next = slot->next;
+            if (!slot->over)
+                ptcp_conn_fail(STK_CONTAINER(slot, struct ptcp_conn, slot), now_us, code, text);
+        }
+    }
+}

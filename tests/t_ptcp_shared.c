@@ -1,0 +1,297 @@
+/*
+ * Goal: connections of one association share what is known of their path and take fair turns at
+ * it, by urgency; the first of them pays for what the others get for nothing.
+ * Method: two cores joined by a small simulated network, many connections in one association.
+ */
+#include "harness.h"
+#include "ptcp_pair.h"
+
+enum { MANY = 20, MS = 1000, SECOND = 1000 * MS, ASSOCIATION = 7 };
+
+static struct pair pair;
+static struct ptcp_conn *a[MANY], *b[MANY];
+static int retained, released;
+
+static void retain(void *context, uint64_t association)
+{
+    (void)context;
+    CU_ASSERT_EQUAL(association, ASSOCIATION);
+    retained++;
+}
+
+static void release(void *context, uint64_t association)
+{
+    (void)context;
+    CU_ASSERT_EQUAL(association, ASSOCIATION);
+    released++;
+}
+
+static void set_up(void)
+{
+    const struct ptcp_endpoint_options options = {
+        .max_datagram = 1472, .retain = retain, .release = release};
+
+    retained = released = 0;
+    pair_init_with(&pair, 1, true, options);
+}
+
+static void connect_some(int count)
+{
+    for (int i = 0; i < count; i++) {
+        pair_connect(&pair, &a[i], &b[i]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(b[i]);
+    }
+}
+
+static void write_some(struct ptcp_conn *conn, size_t len)
+{
+    static const uint8_t bytes[1 << 16];
+
+    while (len > 0) {
+        const size_t part = len < sizeof bytes ? len : sizeof bytes;
+        const long took =
+            ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)bytes, part}, 1);
+
+        if (took <= 0)
+            return;
+        len -= (size_t)took;
+    }
+}
+
+/* Bytes that have come to `conn` since the last call, all of them read. */
+static uint64_t read_all(struct ptcp_conn *conn)
+{
+    struct iovec slice;
+    uint64_t total = 0;
+
+    while (ptcp_conn_peek(conn, &slice, 1) > 0) {
+        total += slice.iov_len;
+        ptcp_conn_consume(conn, pair.now_us, slice.iov_len);
+    }
+    return total;
+}
+
+/* All of them write without end, for so long; what each has brought over. */
+static void transfer_for(int count, uint64_t duration_us, uint64_t got[])
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    memset(got, 0, (size_t)count * sizeof *got);
+    do {
+        for (int i = 0; i < count; i++) {
+            write_some(a[i], 1 << 20);
+            got[i] += read_all(b[i]);
+        }
+    } while (pair_step(&pair, until_us));
+}
+
+/* --- What is shared ------------------------------------------------------------------------- */
+
+static void one_path_serves_the_connections_of_an_association(void)
+{
+    set_up();
+    connect_some(2);
+    CU_ASSERT_PTR_EQUAL(a[0]->path, a[1]->path);
+    CU_ASSERT_PTR_EQUAL(b[0]->path, b[1]->path);
+    CU_ASSERT_EQUAL(a[0]->path->users, 2);
+    pair_free(&pair);
+    CU_ASSERT_EQUAL(retained, 2); /* once on each side */
+    CU_ASSERT_EQUAL(released, 2);
+}
+
+static void plain_connections_have_paths_of_their_own(void)
+{
+    pair_init(&pair, 1, false);
+    connect_some(2);
+    CU_ASSERT_PTR_NOT_EQUAL(a[0]->path, a[1]->path);
+    pair_free(&pair);
+}
+
+static void a_new_connection_begins_with_the_window_that_others_have_earned(void)
+{
+    uint64_t got[1];
+
+    set_up();
+    connect_some(1);
+    transfer_for(1, 2 * SECOND, got);
+    const uint64_t window_bytes = a[0]->path->cc.window_bytes;
+    CU_ASSERT_TRUE(window_bytes > 4 * PTCP_CC_INITIAL_PACKETS * (uint64_t)1472);
+    ptcp_conn_finish(a[0], pair.now_us);
+    ptcp_conn_finish(b[0], pair.now_us);
+    while (pair_step(&pair, pair.now_us + 100 * MS) && pair.flying)
+        read_all(b[0]);
+    a[1] = pair_open(&pair, PAIR_A, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(a[1]);
+    CU_ASSERT_TRUE(a[1]->path->rtt.sampled);
+    CU_ASSERT_TRUE(a[1]->path->cc.window_bytes >= window_bytes);
+    pair_free(&pair);
+}
+
+static void the_path_outlives_its_last_connection_for_a_while(void)
+{
+    set_up();
+    connect_some(1);
+    ptcp_conn_finish(a[0], pair.now_us);
+    ptcp_conn_finish(b[0], pair.now_us);
+    pair_run_for(&pair, SECOND);
+    ptcp_conn_release(a[0], pair.now_us);
+    ptcp_conn_release(b[0], pair.now_us);
+    CU_ASSERT_PTR_NOT_NULL(ptcp_paths_find(pair.end[PAIR_A], ASSOCIATION));
+    CU_ASSERT_EQUAL(released, 0);
+    pair_run_for(&pair, 40 * (uint64_t)SECOND);
+    CU_ASSERT_PTR_NULL(ptcp_paths_find(pair.end[PAIR_A], ASSOCIATION));
+    CU_ASSERT_EQUAL(released, 2);
+    pair_free(&pair);
+}
+
+static void an_association_that_was_never_heard_from_is_released_at_once(void)
+{
+    set_up();
+    a[0] = pair_open(&pair, PAIR_A, NULL);
+    pair_flush(&pair, PAIR_A);
+    ptcp_conn_release(a[0], pair.now_us);
+    CU_ASSERT_EQUAL(retained, 1);
+    CU_ASSERT_EQUAL(released, 1);
+    pair_free(&pair);
+}
+
+static void an_association_that_fails_ends_its_connections_and_no_others(void)
+{
+    set_up();
+    connect_some(2);
+    ptcp_association_failed(pair.end[PAIR_A], pair.now_us, ASSOCIATION + 1, -ECONNRESET, "other");
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    ptcp_association_failed(pair.end[PAIR_A], pair.now_us, ASSOCIATION, -ECONNRESET, "gone");
+    CU_ASSERT_EQUAL(a[0]->error, -ECONNRESET);
+    CU_ASSERT_EQUAL(a[1]->error, -ECONNRESET);
+    CU_ASSERT_EQUAL(released, 0); /* handles are still held */
+    ptcp_conn_release(a[0], pair.now_us);
+    ptcp_conn_release(a[1], pair.now_us);
+    CU_ASSERT_EQUAL(released, 1);
+    pair_free(&pair);
+}
+
+/* --- Turns ---------------------------------------------------------------------------------- */
+
+static void no_connection_starves(void)
+{
+    uint64_t got[MANY], sum = 0;
+
+    set_up();
+    pair.net.rate_bytes_per_s = 2000000;
+    pair.net.queue_us = 40 * MS;
+    connect_some(MANY);
+    transfer_for(MANY, 20 * (uint64_t)SECOND, got);
+    for (int i = 0; i < MANY; i++)
+        sum += got[i];
+    CU_ASSERT_TRUE(sum > 30000000);
+    for (int i = 0; i < MANY; i++) {
+        CU_ASSERT_TRUE(got[i] > sum / MANY * 3 / 4);
+        CU_ASSERT_TRUE(got[i] < sum / MANY * 5 / 4);
+    }
+    pair_free(&pair);
+}
+
+static void the_more_urgent_connection_goes_first(void)
+{
+    uint64_t got[3];
+
+    set_up();
+    pair.net.rate_bytes_per_s = 2000000;
+    pair.net.queue_us = 40 * MS;
+    connect_some(3);
+    transfer_for(3, 2 * SECOND, got);
+    ptcp_conn_set_priority(a[1], 0);
+    transfer_for(3, 5 * (uint64_t)SECOND, got);
+    CU_ASSERT_TRUE(got[1] > 20 * (got[0] + got[2]));
+    ptcp_conn_set_priority(a[1], PTCP_PRIORITIES - 1);
+    transfer_for(3, 5 * (uint64_t)SECOND, got);
+    CU_ASSERT_TRUE(20 * got[1] < got[0] + got[2]);
+    pair_free(&pair);
+}
+
+static void an_option_gives_the_urgency(void)
+{
+    const struct stk_ptcp_options urgent = {.priority_given = 1, .priority = 0};
+
+    set_up();
+    a[0] = pair_open(&pair, PAIR_A, &urgent);
+    a[1] = pair_open(&pair, PAIR_A, NULL);
+    CU_ASSERT_EQUAL(a[0]->turn.priority, 0);
+    CU_ASSERT_EQUAL(a[1]->turn.priority, PTCP_PRIORITY_DEFAULT);
+    pair_free(&pair);
+}
+
+static void a_connection_whose_reader_sleeps_holds_nobody_back(void)
+{
+    uint64_t got = 0;
+
+    set_up();
+    pair.net.rate_bytes_per_s = 2000000;
+    connect_some(2);
+    ptcp_conn_set_priority(a[0], 0);
+    const uint64_t until_us = pair.now_us + 5 * (uint64_t)SECOND;
+    do {
+        write_some(a[0], 1 << 20); /* which nobody reads */
+        write_some(a[1], 1 << 20);
+        got += read_all(b[1]);
+    } while (pair_step(&pair, until_us));
+    CU_ASSERT_TRUE(got > 8000000);
+    pair_free(&pair);
+}
+
+static void a_connection_that_ends_gives_its_part_of_the_window_back(void)
+{
+    set_up();
+    pair.net.rate_bytes_per_s = 2000000;
+    connect_some(2);
+    write_some(a[0], 1 << 20);
+    pair_flush(&pair, PAIR_A);
+    CU_ASSERT_TRUE(a[0]->path->delivery.in_flight > 0);
+    ptcp_conn_abort(a[0], pair.now_us, 0);
+    CU_ASSERT_EQUAL(a[1]->path->delivery.in_flight, a[1]->recovery.in_flight);
+    pair_free(&pair);
+}
+
+/* What is open already, and what is written at once, reaches the other side in half a round trip.
+ */
+static void a_further_connection_needs_no_round_trip(void)
+{
+    set_up();
+    connect_some(1);
+    const uint64_t begun_us = pair.now_us;
+    a[1] = pair_open(&pair, PAIR_A, NULL);
+    write_some(a[1], 100);
+    b[1] = NULL;
+    while (!b[1] && pair_step(&pair, begun_us + SECOND))
+        b[1] = ptcp_accept(pair.end[PAIR_B]);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b[1]);
+    CU_ASSERT_EQUAL(read_all(b[1]), 100);
+    CU_ASSERT_EQUAL(pair.now_us - begun_us, pair.net.delay_us);
+    pair_free(&pair);
+}
+
+static CU_TestInfo tests[] = {
+    {"one path serves the connections of an association",
+     one_path_serves_the_connections_of_an_association},
+    {"plain connections have paths of their own", plain_connections_have_paths_of_their_own},
+    {"a new connection begins with the window that others have earned",
+     a_new_connection_begins_with_the_window_that_others_have_earned},
+    {"the path outlives its last connection for a while",
+     the_path_outlives_its_last_connection_for_a_while},
+    {"an association that was never heard from is released at once",
+     an_association_that_was_never_heard_from_is_released_at_once},
+    {"an association that fails ends its connections and no others",
+     an_association_that_fails_ends_its_connections_and_no_others},
+    {"no connection starves", no_connection_starves},
+    {"the more urgent connection goes first", the_more_urgent_connection_goes_first},
+    {"an option gives the urgency", an_option_gives_the_urgency},
+    {"a connection whose reader sleeps holds nobody back",
+     a_connection_whose_reader_sleeps_holds_nobody_back},
+    {"a connection that ends gives its part of the window back",
+     a_connection_that_ends_gives_its_part_of_the_window_back},
+    {"a further connection needs no round trip", a_further_connection_needs_no_round_trip},
+    CU_TEST_INFO_NULL,
+};
+
+STK_TEST_MAIN("ptcp shared", tests)
