@@ -114,6 +114,52 @@ static void a_packet_full_of_frames_is_one_bounded_record(void)
     CU_ASSERT_TRUE(frames_fit((const uint8_t *)"\x01\x33", 2, "\"malformed\":true"));
 }
 
+static size_t write_all_frames(uint8_t *bytes, size_t size)
+{
+    struct stk_writer writer = stk_writer_of(bytes, size);
+    const struct ptcp_params params = {.window = 1, .token = {1, 2}};
+
+    stk_write_u8(&writer, PTCP_FRAME_PING);
+    ptcp_value_write(&writer, PTCP_FRAME_RESET, 1);
+    ptcp_value_write(&writer, PTCP_FRAME_MAX_DATA, 2);
+    ptcp_value_write(&writer, PTCP_FRAME_DATA_BLOCKED, 3);
+    ptcp_path_write(&writer, PTCP_FRAME_PATH_CHALLENGE, 4);
+    ptcp_path_write(&writer, PTCP_FRAME_PATH_RESPONSE, 5);
+    ptcp_ack_frequency_write(&writer, 6, 7, 8);
+    ptcp_params_write(&writer, &params);
+    ptcp_cookie_write(&writer, (const uint8_t *)"cookie", 6);
+    ptcp_token_write(&writer, params.token);
+    ptcp_stream_write(&writer, 9, 0, true, true);
+    return (size_t)(writer.at - bytes);
+}
+
+/* Whatever type the parser knows has a name in logs; what may be secret has no more. */
+static void each_kind_of_frame_has_its_name(void)
+{
+    static const char *const names[] = {
+        "ping",          "reset",  "max_data", "data_blocked", "path_challenge", "path_response",
+        "ack_frequency", "params", "cookie",   "token",        "stream",
+    };
+    uint8_t bytes[256], one[32] = {0};
+    char text[64];
+    const size_t len = write_all_frames(bytes, sizeof bytes);
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(text, sizeof text, "{\"frame_type\":\"%s\"", names[i]);
+        CU_ASSERT_TRUE(frames_fit(bytes, len, text));
+    }
+    for (unsigned type = 1; type < 256; type++) {
+        struct stk_reader reader = stk_reader_of(one, sizeof one);
+        struct ptcp_frame frame;
+        struct ptcp_ack ack;
+
+        one[0] = (uint8_t)type;
+        if (ptcp_frame_read(&reader, &frame, &ack) > 0) {
+            CU_ASSERT_FALSE(frames_fit(one, sizeof one, "\"unknown\""));
+        }
+    }
+}
+
 /* --- Transfers -------------------------------------------------------------------------------- */
 
 static char directory[64];
@@ -205,7 +251,7 @@ static const char *option_for(const char *path, const char *more)
 
 struct counts {
     uint64_t records, sent, sent_bytes, received, received_bytes, lost, spurious, probes, resent;
-    uint64_t metrics, states, params;
+    uint64_t metrics, states, params, bbr_phases;
     bool bad, ordered;
     char last[4096];
 };
@@ -239,6 +285,8 @@ static void count_record(struct counts *counts, const char *record)
     counts->spurious += is_event(record, "packet_lost_spuriously");
     counts->probes += is_event(record, "timer_updated") && strstr(record, "\"pto\"");
     counts->metrics += is_event(record, "recovery_metrics_updated");
+    counts->bbr_phases += is_event(record, "congestion_state_updated") &&
+                          (strstr(record, "\"startup\"") || strstr(record, "\"probe_bw"));
     counts->states += is_event(record, "connection_state_updated");
     counts->params += is_event(record, "parameters_set");
 }
@@ -318,6 +366,7 @@ static void both_sides_logs_agree_with_their_statistics(void)
         read_log(paths[i], &counts);
         check_against_stats(&counts);
         CU_ASSERT_TRUE(counts.lost > 0);
+        CU_ASSERT_TRUE(counts.bbr_phases > 0);
         CU_ASSERT_EQUAL(stat(paths[i], &st), 0);
         CU_ASSERT_EQUAL(st.st_mode & 07777, 0600);
     }
@@ -422,6 +471,7 @@ static CU_TestInfo tests[] = {
     {"a buffer that is too small is never overrun", a_buffer_that_is_too_small_is_never_overrun},
     {"a packet full of frames is one bounded record",
      a_packet_full_of_frames_is_one_bounded_record},
+    {"each kind of frame has its name", each_kind_of_frame_has_its_name},
     {"both sides' logs agree with their statistics", both_sides_logs_agree_with_their_statistics},
     {"the environment names a directory", the_environment_names_a_directory},
     {"no file is written over", no_file_is_written_over},

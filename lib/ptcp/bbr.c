@@ -315,6 +315,18 @@ static uint64_t pacing_rate(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt
            1;
 }
 
+static const char *phase(const struct ptcp_cc *cc)
+{
+    static const char *const names[] = {
+        [PTCP_BBR_STARTUP] = "startup",        [PTCP_BBR_DRAIN] = "drain",
+        [PTCP_BBR_DOWN] = "probe_bw_down",     [PTCP_BBR_CRUISE] = "probe_bw_cruise",
+        [PTCP_BBR_REFILL] = "probe_bw_refill", [PTCP_BBR_UP] = "probe_bw_up",
+        [PTCP_BBR_PROBE_RTT] = "probe_rtt",
+    };
+
+    return names[((const struct ptcp_bbr *)cc->state)->state];
+}
+
 const struct ptcp_cc_type ptcp_bbr = {
     .name = "bbr",
     .init = init,
@@ -325,4 +337,5 @@ const struct ptcp_cc_type ptcp_bbr = {
     .on_ecn = on_ecn,
     .on_undo = on_undo,
     .pacing_rate = pacing_rate,
+    .phase = phase,
 };

@@ -68,6 +68,8 @@ struct ptcp_cc_type {
     void (*on_undo)(struct ptcp_cc *cc, uint64_t delivered);
     /* Bytes per second; 0: unlimited. */
     uint64_t (*pacing_rate)(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt);
+    /* Optional, for logs: one of few static names. Without it: slow start, avoidance, recovery. */
+    const char *(*phase)(const struct ptcp_cc *cc);
 };
 
 struct ptcp_cc {

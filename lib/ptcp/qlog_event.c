@@ -98,6 +98,8 @@ static void write_params(struct ptcp_qlog_log *log, const char *initiator,
     ptcp_json_number(&json, "max_packet_size", params->max_datagram);
     ptcp_json_number(&json, "ack_eliciting_threshold", params->ack_packets);
     ptcp_json_ms(&json, "max_idle_timeout", params->idle_timeout_us);
+    if (params->durable_us)
+        ptcp_json_ms(&json, "durable", params->durable_us);
     ptcp_qlog_end(log, &json);
 }
 
@@ -130,6 +132,8 @@ static const char *type_name(uint8_t type)
         return "retry";
     case PTCP_REFUSE:
         return "refuse";
+    case PTCP_RESUME:
+        return "resume";
     default:
         return "data";
     }
@@ -260,6 +264,8 @@ static const char *congestion_state(const struct ptcp_conn *conn)
 {
     const struct ptcp_cc *cc = &conn->path->cc;
 
+    if (cc->type->phase)
+        return cc->type->phase(cc);
     if (ptcp_cc_in_recovery(cc, conn->recovery.newest_acked_us))
         return "recovery";
     return ptcp_cc_in_slow_start(cc) ? "slow_start" : "congestion_avoidance";

@@ -1,7 +1,5 @@
 #include "qlog.h"
 
-#include <assert.h>
-
 static void write_ack(struct ptcp_json *json, const struct ptcp_ack *ack)
 {
     static const char *const names[] = {"ect0", "ect1", "ce"};
@@ -101,9 +99,14 @@ static void write_frame(struct ptcp_json *json, const struct ptcp_frame *frame,
         ptcp_json_text(json, "frame_type", "cookie");
         write_length(json, frame->len);
         break;
-    default:
-        assert(frame->type == PTCP_FRAME_STREAM); /* padding is no frame for the reader */
+    case PTCP_FRAME_TOKEN:
+        ptcp_json_text(json, "frame_type", "token"); /* whoever reads it could resume */
+        break;
+    case PTCP_FRAME_STREAM:
         write_stream(json, frame);
+        break;
+    default: /* padding is no frame for the reader */
+        write_value(json, "unknown", "frame_type_bytes", frame->type);
     }
 }
 
