@@ -189,8 +189,8 @@ static void make_victim(void)
 /* The liar connects to a victim that listens; `send_buffer`: bytes, 0 for the default. */
 static void connect_liar(uint32_t send_buffer)
 {
-    const struct stk_ptcp_options options = {.receive_window_init = WINDOW,
-                                             .send_buffer_max = send_buffer};
+    const struct stk_ptcp_options options = {
+        .congestion = "cubic", .receive_window_init = WINDOW, .send_buffer_max = send_buffer};
 
     make_victim();
     ptcp_listen(liar.victim, &options, 0);
@@ -471,6 +471,59 @@ static void random_acks_leave_the_accounts_in_order(void)
     }
 }
 
+/* Acknowledges, one by one, what came; true when that much may be under way. */
+static bool grow_window(uint64_t bytes)
+{
+    const struct ptcp_sent_ring *ring = &liar.conn->recovery.ring;
+
+    for (int round = 0; round < 400 && liar.conn->path->cc.window_bytes < bytes; round++) {
+        struct ptcp_sent *record;
+
+        write_all();
+        listen_to();
+        while ((record = ptcp_sent_oldest(ring)) && !liar.conn->error) {
+            while (record && record->state == PTCP_SENT_SKIPPED)
+                record = ptcp_sent_after(ring, record);
+            if (!record)
+                break;
+            send_ack(record->packet, record->packet + 1);
+        }
+        wait_us(20000);
+    }
+    return liar.conn->path->cc.window_bytes >= bytes;
+}
+
+/* Old numbers can't have a long list of packets looked through with each ACK of them. */
+static void an_ack_looks_through_a_bounded_number_of_lost_packets(void)
+{
+    const struct ptcp_recovery *recovery;
+    uint64_t first, last;
+
+    connect_liar(32 << 20);
+    recovery = &liar.conn->recovery;
+    CU_ASSERT_TRUE(grow_window(16 << 20));
+    first = liar.peer_next;
+    for (int i = 0; i < 100 && liar.peer_next < first + 3 * PTCP_LATE_MAX; i++) {
+        write_all();
+        listen_to();
+        wait_us(100);
+    }
+    last = ptcp_sent_slot(&recovery->ring, recovery->ring.live.tail)->packet;
+    CU_ASSERT_TRUE(last > first + 2 * PTCP_LATE_MAX);
+    wait_us(20000);
+    send_ack(last, last + 1);
+    CU_ASSERT_TRUE(recovery->lost_packets > 2 * PTCP_LATE_MAX);
+    const struct ptcp_sent *oldest = ptcp_sent_slot(&recovery->ring, recovery->ring.lost.head);
+    const struct ptcp_sent *newest = ptcp_sent_newest_lost(&recovery->ring);
+    const uint64_t far = oldest->packet, near = newest->packet;
+    send_ack(far, far + 1);
+    CU_ASSERT_EQUAL(recovery->spurious_packets, 0);
+    send_ack(near, near + 1);
+    CU_ASSERT_EQUAL(recovery->spurious_packets, 1);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
 /* --- Many connections ------------------------------------------------------------------------- */
 
 static void syns_that_nobody_accepts_fill_the_backlog_and_no_more(void)
@@ -536,6 +589,8 @@ static CU_TestInfo tests[] = {
     {"a packet with two ACKs breaks the rules", a_packet_with_two_acks_breaks_the_rules},
     {"ACKs of what did not come are caught", acks_of_what_did_not_come_are_caught},
     {"random ACKs leave the accounts in order", random_acks_leave_the_accounts_in_order},
+    {"an ACK looks through a bounded number of lost packets",
+     an_ack_looks_through_a_bounded_number_of_lost_packets},
     {"SYNs that nobody accepts fill the backlog and no more",
      syns_that_nobody_accepts_fill_the_backlog_and_no_more},
     {"connections of one peer share the bound of stream memory",

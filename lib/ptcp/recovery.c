@@ -98,9 +98,12 @@ static void walk_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
 {
     const uint64_t lowest = ack->range[ack->count - 1].first;
     struct ptcp_sent *prev, *record = ptcp_sent_newest_lost(&recovery->ring);
-    uint32_t i = 0;
+    uint32_t i = 0, looked_at = 0;
 
-    for (; record && record->packet >= lowest; record = prev) {
+    /* Who repeats an ACK of old packets without end must not have all of them looked at each time.
+     */
+    for (; record && record->packet >= lowest && looked_at < PTCP_LATE_MAX; record = prev) {
+        looked_at++;
         prev = ptcp_sent_before(&recovery->ring, record);
         while (ack->range[i].first > record->packet)
             i++;

@@ -19,6 +19,7 @@ enum {
     PTCP_PTO_HANDSHAKE_US = 1000000, /* and here before the peer has answered */
     PTCP_PERSISTENT_PTOS = 3,
     PTCP_PTO_PROBES = 2,
+    PTCP_LATE_MAX = 4096, /* packets given up, the newest, for which an ACK may yet come */
 };
 
 /* Who owns the frames in the packets. */
