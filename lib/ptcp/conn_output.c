@@ -431,6 +431,13 @@ static void note_app_limited(struct ptcp_conn *conn)
         ptcp_delivery_app_limited(&path->delivery);
 }
 
+/* The handshake goes without, so that it passes where marks don't. */
+static void mark(struct ptcp_conn *conn, struct stk_run *run, bool handshake)
+{
+    conn->recovery.marks = !handshake && ptcp_ecn_marks(&conn->path->ecn);
+    run->ecn = conn->recovery.marks ? STK_ECN_ECT0 : STK_ECN_NOT;
+}
+
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
                      size_t capacity, uint32_t allowance)
 {
@@ -443,7 +450,9 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
         return 0;
     if (allowance == 0 && handshake_needs_turn(conn))
         return 0;
-    if (handshake_is_due(conn, now_us))
+    const bool handshake = handshake_is_due(conn, now_us);
+    mark(conn, run, handshake);
+    if (handshake)
         return single(run,
                       build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path)));
     if (is_handshaking(conn))

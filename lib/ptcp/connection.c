@@ -446,7 +446,7 @@ void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
             flow->peer_limit > conn->out.next ? flow->peer_limit - conn->out.next : 0,
         .receive_window_bytes = flow->window,
         .ecn_ce_received = conn->acks.ecn[2],
-        .ecn_ce_sent = conn->recovery.ce_seen,
+        .ecn_ce_sent = conn->recovery.ecn.ce,
         .handshake_us = conn->handshake_us,
         .path_changes = conn->path_changes,
         .mtu_bytes = path->mtu.current,

@@ -9,6 +9,7 @@
 #include "addr.h"
 #include "cc.h"
 #include "delivery.h"
+#include "ecn.h"
 #include "mtu.h"
 #include "pacer.h"
 #include "rtt.h"
@@ -28,6 +29,7 @@ struct ptcp_path {
     struct ptcp_reduction reduction;
     struct ptcp_pacer pacer;
     struct ptcp_mtu mtu;
+    struct ptcp_ecn ecn;
     uint64_t since_us; /* what was sent before went another way, and says nothing of this one */
     uint16_t overhead; /* bytes that lower layers add to each packet */
     bool validated;    /* the peer receives at its address */

@@ -35,6 +35,10 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
     record->packet = recovery->ring.next;
     record->time_us = now_us;
     record->state = eliciting ? PTCP_SENT_OUTSTANDING : PTCP_SENT_DONE;
+    if (recovery->marks) {
+        record->flags |= PTCP_SENT_ECT;
+        ptcp_ecn_sent(&path->ecn, &recovery->ecn);
+    }
     if (eliciting) {
         if (path->cc.type->on_sent)
             path->cc.type->on_sent(&path->cc, now_us, path->delivery.delivered,
@@ -56,7 +60,7 @@ struct news {
     struct ptcp_sent newest; /* a copy: records go when they are done */
     uint64_t oldest_packet;
     uint64_t bytes, calm_bytes;
-    uint32_t count, spurious;
+    uint32_t count, spurious, marked;
 };
 
 static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path,
@@ -83,6 +87,8 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
     }
     if (record->flags & PTCP_SENT_CALM)
         news->calm_bytes += record->size;
+    if (record->flags & PTCP_SENT_ECT && record->time_us >= path->since_us)
+        news->marked++;
     ptcp_delivery_acked(&path->delivery, record);
     if (news->count == 0 || record->packet < news->oldest_packet)
         news->oldest_packet = record->packet;
@@ -184,12 +190,15 @@ static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
 {
     ptcp_sent_give_up(&recovery->ring, record);
     leaves_flight(recovery, path, record->size);
+    if (record->flags & PTCP_SENT_ECT)
+        ptcp_ecn_lost(&path->ecn);
     if (record->flags & PTCP_SENT_PROBE)
         return; /* too large, not congested */
     recovery->lost_packets++;
     path->delivery.lost += record->size;
     tell_controller(path, now_us, record);
-    path->reduction.lost++;
+    if (path->reduction.lost < UINT32_MAX)
+        path->reduction.lost++;
     losses->count++;
     losses->bytes += record->size;
     losses->newest_us = max_u64(losses->newest_us, record->time_us);
@@ -272,13 +281,16 @@ static void undo_if_all_was_wrong(struct ptcp_recovery *recovery, struct ptcp_pa
     path->cc.type->on_undo(&path->cc, path->delivery.delivered);
 }
 
+/* Counts of an ACK that was overtaken say nothing: others may have told more already. */
 static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path,
-                     const struct ptcp_ack *ack, const struct ptcp_ack_sample *sample)
+                     const struct ptcp_ack *ack, const struct news *news,
+                     const struct ptcp_ack_sample *sample)
 {
-    if (!ack->has_ecn || ack->ecn[2] <= recovery->ce_seen)
+    if (news->newest.packet + 1 != ack->range[0].end ||
+        !ptcp_ecn_acked(&path->ecn, &recovery->ecn, ack, news->marked))
         return;
-    recovery->ce_seen = ack->ecn[2];
     path->cc.type->on_ecn(&path->cc, sample);
+    path->reduction = (struct ptcp_reduction){.lost = UINT32_MAX}; /* no losses: nothing to undo */
 }
 
 static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *path,
@@ -303,7 +315,7 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
     sample.rate_bytes_per_s = ptcp_delivery_sample(&path->delivery, now_us, &news->newest);
     sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
     sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
-    take_ecn(recovery, path, ack, &sample);
+    take_ecn(recovery, path, ack, news, &sample);
     if (news->bytes > 0 && news->newest.time_us >= path->since_us)
         path->cc.type->on_ack(&path->cc, &sample);
     if (path->cc.low_samples)
@@ -374,6 +386,7 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
     }
     recovery->timeouts++;
     recovery->pto_count++;
+    ptcp_ecn_timeout(&path->ecn, recovery->pto_count);
     recovery->probes = PTCP_PTO_PROBES;
     if (ptcp_mtu_timeout(&path->mtu, recovery->pto_count, now_us))
         ptcp_path_resize(path);

@@ -40,7 +40,8 @@ struct ptcp_recovery {
     uint32_t probes; /* packets to send regardless of the window */
     uint32_t reorder_packets, reorder_eighths;
     uint64_t lost_packets, spurious_packets, timeouts, persistent;
-    uint64_t ce_seen; /* the peer's count of CE marks */
+    struct ptcp_ecn_counts ecn;
+    bool marks; /* packets that leave now bear ECT(0) */
 };
 
 void ptcp_recovery_init(struct ptcp_recovery *recovery);
