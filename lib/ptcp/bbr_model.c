@@ -199,10 +199,11 @@ void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
 
-    if (!bbr->loss_in_round) {
+    if (!bbr->loss_in_round)
         bbr->loss_round_end = lost->delivered;
+    /* One episode is about the packets that were under way when it began. */
+    if (!ptcp_cc_in_recovery(cc, lost->sent_us))
         save_for_undo(cc, lost->now_us);
-    }
     bbr->loss_in_round = bbr->lossy = true;
     bbr->round_lost += lost->bytes;
     bbr->round_losses++;

@@ -45,7 +45,7 @@ struct ptcp_loss_sample {
 
 /* One packet that is declared lost; on_loss() follows when all are counted. */
 struct ptcp_lost_packet {
-    uint64_t now_us;
+    uint64_t now_us, sent_us;
     uint64_t bytes;
     uint64_t sent_in_flight, lost_since, delivered; /* as above; `delivered` by now */
     bool app_limited, calm;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static uint32_t as_u32(uint64_t a) { return a < UINT32_MAX ? (uint32_t)a : UINT32_MAX; }
 
@@ -43,7 +44,8 @@ uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
     delivery->first_sent_us = newest->time_us;
     if (interval_us == 0)
         return 0;
-    rate = (delivery->delivered - newest->delivered) * 1000000 / interval_us;
+    rate = min_u64((delivery->delivered - newest->delivered) * 1000000 / interval_us,
+                   PTCP_DELIVERY_RATE_MAX);
     if (!(newest->flags & PTCP_SENT_APP_LIMITED) || rate > delivery->rate)
         delivery->rate = rate;
     return rate;

@@ -7,6 +7,9 @@
 
 #include "sent.h"
 
+/* Bytes/s: beyond any link, and small enough to be multiplied by seconds in microseconds. */
+#define PTCP_DELIVERY_RATE_MAX (UINT64_C(1) << 40)
+
 struct ptcp_delivery {
     uint64_t in_flight;         /* bytes of outstanding ack-eliciting packets */
     uint64_t delivered;         /* bytes acknowledged since the start; rounds are counted by it */

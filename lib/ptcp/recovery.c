@@ -177,6 +177,7 @@ static void tell_controller(struct ptcp_path *path, uint64_t now_us, const struc
         return;
     path->cc.type->on_packet_lost(
         &path->cc, &(struct ptcp_lost_packet){.now_us = now_us,
+                                              .sent_us = record->time_us,
                                               .bytes = record->size,
                                               .sent_in_flight = record->in_flight,
                                               .lost_since = (uint32_t)delivery->lost - record->lost,

@@ -1,0 +1,271 @@
+/*
+ * Goal: BBR keeps its model and its states as docs/ptcp.md says.
+ * Method: hand-made samples of a path with a known rate and round trip, round by round.
+ */
+#include "bbr.h"
+#include "harness.h"
+
+enum { MTU = 1000, RTT_US = 40000, RATE = 10000000 /* bytes/s */, BDP = 400000 };
+
+static struct world {
+    struct ptcp_cc cc;
+    struct ptcp_rtt rtt;
+    uint64_t now_us, delivered, lost;
+    uint64_t rate;   /* bytes/s that the path has */
+    uint64_t rtt_us; /* of the next samples */
+} world;
+
+static struct ptcp_bbr *bbr(void) { return ptcp_bbr_of(&world.cc); }
+
+static void set_up(void)
+{
+    world = (struct world){.now_us = 1000000, .rate = RATE, .rtt_us = RTT_US};
+    ptcp_rtt_init(&world.rtt);
+    ptcp_cc_init(&world.cc, &ptcp_bbr, MTU);
+}
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* A round: the window, or what the path takes meanwhile, is delivered and acknowledged in one go.
+ */
+static void one_round(void)
+{
+    const uint64_t window = world.cc.window_bytes;
+    const uint64_t bytes = least(window, world.rate * world.rtt_us / 1000000);
+    struct ptcp_ack_sample ack = {.acked_bytes = bytes,
+                                  .in_flight_before = window,
+                                  .sent_in_flight = bytes,
+                                  .prior_delivered = world.delivered,
+                                  .rtt_us = world.rtt_us,
+                                  .rate_bytes_per_s = bytes * 1000000 / world.rtt_us,
+                                  .calm_bytes = world.cc.calm ? bytes : 0,
+                                  .rtt = &world.rtt};
+
+    world.now_us += world.rtt_us;
+    world.delivered += bytes;
+    ptcp_rtt_sample(&world.rtt, world.rtt_us, 0);
+    ack.now_us = world.now_us;
+    ack.newest_sent_us = world.now_us - world.rtt_us;
+    ack.delivered = world.delivered;
+    world.cc.type->on_ack(&world.cc, &ack);
+}
+
+static void lose(uint64_t bytes, uint64_t of_bytes)
+{
+    for (uint64_t lost = MTU; lost <= bytes; lost += MTU) {
+        const struct ptcp_lost_packet packet = {.now_us = world.now_us,
+                                                .sent_us = world.now_us - world.rtt_us,
+                                                .bytes = MTU,
+                                                .sent_in_flight = of_bytes,
+                                                .lost_since = lost,
+                                                .delivered = world.delivered,
+                                                .calm = world.cc.calm};
+        world.cc.type->on_packet_lost(&world.cc, &packet);
+    }
+    world.cc.type->on_loss(&world.cc,
+                           &(struct ptcp_loss_sample){.now_us = world.now_us, .lost_bytes = bytes});
+}
+
+static void rounds_until(enum ptcp_bbr_state state)
+{
+    for (int i = 0; i < 400 && bbr()->state != state; i++)
+        one_round();
+    CU_ASSERT_EQUAL_FATAL(bbr()->state, state);
+}
+
+/* --- States -------------------------------------------------------------------------------------
+ */
+
+static void startup_ends_when_the_rate_grows_no_more(void)
+{
+    set_up();
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_STARTUP);
+    rounds_until(PTCP_BBR_DOWN);
+    CU_ASSERT_TRUE(bbr()->full_bw_reached);
+    CU_ASSERT_EQUAL(ptcp_bbr_max_bw(bbr()), RATE);
+    CU_ASSERT_EQUAL(bbr()->min_rtt_us, RTT_US);
+    CU_ASSERT_EQUAL(ptcp_bbr_bdp(&world.cc, 100), BDP);
+}
+
+static void the_first_round_is_paced(void)
+{
+    set_up();
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), 0);
+    ptcp_rtt_sample(&world.rtt, RTT_US, 0);
+    /* Ten packets over 40 ms, 2.77 times as fast. */
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), 692501);
+}
+
+static void the_cycle_goes_through_its_phases(void)
+{
+    static const enum ptcp_bbr_state phases[] = {PTCP_BBR_DOWN, PTCP_BBR_CRUISE, PTCP_BBR_REFILL,
+                                                 PTCP_BBR_UP, PTCP_BBR_DOWN};
+    static const unsigned paces[] = {90, 100, 100, 125, 90};
+
+    set_up();
+    for (unsigned i = 0; i < 5; i++) {
+        rounds_until(phases[i]);
+        CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt),
+                        RATE / 100 * paces[i] * 99 / 100);
+        CU_ASSERT_TRUE(world.cc.window_bytes <= 4 * BDP);
+    }
+}
+
+static void the_least_rtt_is_probed_with_half_in_flight(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    world.rtt_us = RTT_US * 2; /* a queue, or another way */
+    rounds_until(PTCP_BBR_PROBE_RTT);
+    CU_ASSERT_TRUE(world.now_us >= 5000000);
+    CU_ASSERT_TRUE(world.cc.window_bytes <= BDP);
+    CU_ASSERT_TRUE(world.cc.low_samples);
+    const uint64_t from_us = world.now_us;
+    rounds_until(PTCP_BBR_CRUISE);
+    CU_ASSERT_TRUE(world.now_us - from_us >= PTCP_BBR_PROBE_RTT_US);
+    CU_ASSERT_FALSE(world.cc.low_samples);
+    CU_ASSERT_FALSE(world.cc.calm);
+}
+
+static void an_empty_queue_puts_the_probe_off_once(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    for (int i = 0; i < 8 * 25; i++) { /* eight seconds */
+        one_round();
+        CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+    }
+    rounds_until(PTCP_BBR_PROBE_RTT);
+}
+
+static void after_silence_no_probe_is_due(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    world.now_us += 20000000;
+    world.cc.type->on_sent(&world.cc, world.now_us, world.delivered, 0, true);
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE * 99 / 100);
+    one_round();
+    CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+}
+
+/* --- Losses -------------------------------------------------------------------------------------
+ */
+
+static void losses_of_a_probe_bound_what_is_in_flight(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    lose(40000, 600000);
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_DOWN);
+    CU_ASSERT_EQUAL(bbr()->inflight_longterm, 600000);
+    one_round();
+    CU_ASSERT_TRUE(world.cc.window_bytes <= 600000);
+}
+
+static void few_losses_are_borne(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    lose(10000, 600000);
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_UP);
+    CU_ASSERT_EQUAL(bbr()->inflight_longterm, UINT64_MAX);
+}
+
+static void the_paths_own_loss_is_not_held_against_it(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    bbr()->calm_acked = 950 * MTU;
+    bbr()->calm_lost = 50 * MTU;
+    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 6 * MTU, 100 * MTU, 0)); /* 5 are its own */
+    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 9 * MTU, 100 * MTU, 0));
+    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 10 * MTU, 100 * MTU, 0));
+    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 11 * MTU, 100 * MTU, PTCP_BBR_LOSS_PPM));
+    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 12 * MTU, 100 * MTU, PTCP_BBR_LOSS_PPM));
+    bbr()->calm_lost = 900 * MTU; /* never more than a tenth */
+    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 17 * MTU, 100 * MTU, 0));
+}
+
+static void losses_without_delay_leave_the_cruising_rate(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    lose(5000, BDP * 2);
+    one_round();
+    one_round();
+    CU_ASSERT_EQUAL(bbr()->bw_shortterm, UINT64_MAX);
+}
+
+static void losses_in_a_queue_lower_it(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    bbr()->inflight_longterm = 1000000;
+    one_round();
+    world.rtt_us = RTT_US * 3 / 2;
+    world.rate = RATE / 2; /* somebody else has the other half */
+    one_round();
+    lose(20000, BDP * 2);
+    one_round();
+    one_round();
+    CU_ASSERT_EQUAL(bbr()->bw_shortterm, RATE * 70 / 100);
+    CU_ASSERT_EQUAL(bbr()->inflight_longterm, 850000);
+    CU_ASSERT_EQUAL(bbr()->bw, RATE * 70 / 100);
+}
+
+static void a_wrong_loss_leads_back_to_the_probe(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    lose(40000, 600000);
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_DOWN);
+    world.cc.type->on_undo(&world.cc, world.delivered);
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_REFILL);
+    CU_ASSERT_EQUAL(bbr()->inflight_longterm, UINT64_MAX);
+}
+
+static void a_mark_ends_a_probe_like_a_loss(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    const struct ptcp_ack_sample ack = {
+        .now_us = world.now_us, .delivered = world.delivered, .sent_in_flight = 550000};
+
+    world.cc.type->on_ecn(&world.cc, &ack);
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_DOWN);
+    CU_ASSERT_EQUAL(bbr()->inflight_longterm, 550000);
+}
+
+static void persistent_congestion_leaves_the_least_window(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    world.cc.type->on_loss(&world.cc, &(struct ptcp_loss_sample){.persistent = true});
+    CU_ASSERT_EQUAL(world.cc.window_bytes, PTCP_CC_MIN_PACKETS * MTU);
+    /* The model stands, so that the window is back in a few rounds. */
+    for (int i = 0; i < 8; i++)
+        one_round();
+    CU_ASSERT_TRUE(world.cc.window_bytes >= BDP);
+}
+
+static CU_TestInfo tests[] = {
+    {"startup ends when the rate grows no more", startup_ends_when_the_rate_grows_no_more},
+    {"the first round is paced", the_first_round_is_paced},
+    {"the cycle goes through its phases", the_cycle_goes_through_its_phases},
+    {"the least RTT is probed with half in flight", the_least_rtt_is_probed_with_half_in_flight},
+    {"an empty queue puts the probe off once", an_empty_queue_puts_the_probe_off_once},
+    {"after silence no probe is due", after_silence_no_probe_is_due},
+    {"losses of a probe bound what is in flight", losses_of_a_probe_bound_what_is_in_flight},
+    {"few losses are borne", few_losses_are_borne},
+    {"the path's own loss is not held against it", the_paths_own_loss_is_not_held_against_it},
+    {"losses without delay leave the cruising rate", losses_without_delay_leave_the_cruising_rate},
+    {"losses in a queue lower it", losses_in_a_queue_lower_it},
+    {"a wrong loss leads back to the probe", a_wrong_loss_leads_back_to_the_probe},
+    {"a mark ends a probe like a loss", a_mark_ends_a_probe_like_a_loss},
+    {"persistent congestion leaves the least window",
+     persistent_congestion_leaves_the_least_window},
+    CU_TEST_INFO_NULL,
+};
+
+STK_TEST_MAIN("ptcp bbr", tests)
