@@ -9,6 +9,7 @@
 
 enum {
     SEND_BUFFER_START = 256 << 10,
+    SEND_BUFFER_LATE = 1 << 20,     /* what a path may take while the user sleeps */
     SEND_BUFFER_CROWDED = 64 << 10, /* where that many share a path, and their bytes wait anyway */
     CROWD = 8,
 };
@@ -265,13 +266,27 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
  * ------------------------------------------------------------------------------ */
 
 /*
- * The buffer grows, up to twice the window, when it was full and yet nearly all of it had been sent
- * before the user came again: where many share a window, most bytes wait for their turn instead.
+ * What the path can use: four times its bandwidth-delay product (losses keep bytes for several
+ * round trips) and what the user may be late with. Where round trips are short that is far less
+ * than a window which nothing ever stops, and the bytes stay in the processor's cache.
+ */
+static uint64_t useful_buffer(const struct ptcp_path *path)
+{
+    const uint64_t window = 2 * path->cc.window_bytes;
+
+    if (!path->rtt.sampled)
+        return window;
+    return clamp(path->delivery.rate / 250000 * path->rtt.min_us + SEND_BUFFER_LATE, 0, window);
+}
+
+/*
+ * The buffer grows when it was full and yet nearly all of it had been sent before the user came
+ * again: where many share a window, most bytes wait for their turn instead.
  */
 static void tune_send_buffer(struct ptcp_conn *conn)
 {
     struct ptcp_sendbuf *out = &conn->out;
-    const uint64_t most = clamp(2 * conn->path->cc.window_bytes, 0, conn->send_buffer_max);
+    const uint64_t most = clamp(useful_buffer(conn->path), 0, conn->send_buffer_max);
 
     if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
         out->limit = clamp(2 * out->limit, 0, most);

@@ -852,7 +852,9 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
 
         if (ptcp_conn_wants_turn(conn) &&
             ptcp_conn_output(conn, now_us, run, buffer, capacity, credit)) {
-            ptcp_turns_spend(&path->turns, turn, (uint32_t)stk_run_bytes(run), path->mtu.current);
+            ptcp_turns_spend(&path->turns, turn,
+                             (uint32_t)stk_run_bytes(run) + (uint32_t)run->count * path->overhead,
+                             path->mtu.current);
             if (!ptcp_conn_wants_turn(conn))
                 ptcp_turns_leave(&path->turns, turn);
             ptcp_endpoint_touch(endpoint, conn);

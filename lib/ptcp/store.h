@@ -12,7 +12,7 @@
 
 enum {
     PTCP_CHUNK_BYTES = 16384,
-    PTCP_POOL_SPARE = 256, /* free chunks that a pool keeps, at most */
+    PTCP_POOL_SPARE = 2048, /* free chunks that a pool keeps, at most */
     PTCP_POOL_TRIM_US = 1000000,
 };
 

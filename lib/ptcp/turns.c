@@ -57,7 +57,8 @@ void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t
     turn->credit -= (int32_t)bytes;
     if (turn->credit >= (int32_t)least)
         return;
-    turn->credit += PTCP_QUANTUM_BYTES;
+    /* Only debts are carried over: a packet's worth of credit would make a run of its own. */
+    turn->credit = (turn->credit < 0 ? turn->credit : 0) + PTCP_QUANTUM_BYTES;
     stk_list_remove(&turn->node);
     stk_list_append(&turns->waiting[turn->priority], &turn->node);
 }
