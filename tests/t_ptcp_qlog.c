@@ -112,6 +112,8 @@ static void a_packet_full_of_frames_is_one_bounded_record(void)
         len += write_wide_ack(bytes + len, sizeof bytes - len);
     CU_ASSERT_TRUE(frames_fit(bytes, len, "\"frames_left_out\":"));
     CU_ASSERT_TRUE(frames_fit((const uint8_t *)"\x01\x33", 2, "\"malformed\":true"));
+    /* The token of a durable connection is nobody else's business. */
+    CU_ASSERT_TRUE(frames_fit((const uint8_t *)"\x0c\x21\x22", 3, "[{\"frame_type\":\"token\"}]"));
 }
 
 static size_t write_all_frames(uint8_t *bytes, size_t size)

@@ -260,6 +260,13 @@ static bool first_path_is_dead(struct world *w, struct world_packet *packet)
              stk_addr_equal(&packet->from, &dead_right));
 }
 
+static bool second_path_is_slow(struct world *w, struct world_packet *packet)
+{
+    if (first_path_is_dead(w, packet))
+        packet->due_us += WORLD_DELAY_US;
+    return true;
+}
+
 static void prepare_second_path(void)
 {
     uint8_t at_left, at_right;
@@ -297,9 +304,11 @@ static void a_dead_path_is_left_one_round_trip_after_it_is_doubted(void)
 static void a_path_that_answers_in_doubt_stays_in_use(void)
 {
     prepare_second_path();
-    /* The other one answers later. */
-    world.filter = NULL;
     stk_port_doubt(b->port, b->retained); /* who was called follows, and does not choose */
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->moved + b->moved, 0);
+    world.filter = second_path_is_slow;
+    stk_port_doubt(a->port, id);
     world_run(&world, SECOND);
     CU_ASSERT_EQUAL(a->moved + b->moved, 0);
     end();
