@@ -4,6 +4,7 @@
  * says so. Method: sealed PTCP on a simulated network whose link goes dark; seal's state is dropped
  * by hand.
  */
+#include "fault.h"
 #include "harness.h"
 #include "ptcp.h"
 #include "ptcp_pair.h"
@@ -265,6 +266,27 @@ static void a_peer_that_has_forgotten_it_says_so(void)
     tear_down();
 }
 
+/* One of the next allocations fails while both sides find each other again: it takes longer, or
+ * ends with an error, and leaks nothing. */
+static void finding_again_survives_a_failed_allocation(void)
+{
+    for (long n = 1; n <= 80; n++) {
+        fault_heap_install();
+        set_up(BYTES / 2, BYTES / 2, DURABLE, DURABLE);
+        lose_association(&world.transfer.server);
+        lose_association(&world.transfer.client);
+        fault_heap_fail(n, FAULT_ONCE);
+        CU_ASSERT_EQUAL(stk_sim_run(world.sim), 0);
+        CU_ASSERT_TRUE(fault_heap_has_failed());
+        CU_ASSERT_TRUE(transfer_is_complete(&world.transfer) ||
+                       world.transfer.client.error.code < 0 ||
+                       world.transfer.server.error.code < 0);
+        fault_heap_fail(0, FAULT_ONCE);
+        stk_sim_free(world.sim);
+        CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+    }
+}
+
 /* --- Tokens -------------------------------------------------------------------------------------
  */
 
@@ -403,6 +425,7 @@ static CU_TestInfo tests[] = {
      one_that_is_not_durable_ends_with_its_association},
     {"both addresses may change in the dark", both_addresses_may_change_in_the_dark},
     {"a peer that has forgotten it says so", a_peer_that_has_forgotten_it_says_so},
+    {"finding again survives a failed allocation", finding_again_survives_a_failed_allocation},
     {"a token counts for its connection and its peer only",
      a_token_counts_for_its_connection_and_its_peer_only},
     {"a refusal counts only for who shows its token",

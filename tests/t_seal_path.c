@@ -5,6 +5,7 @@
  */
 #include "seal_pair.h"
 
+#include "fault.h"
 #include "layer.h"
 
 #include <sodium.h>
@@ -410,6 +411,41 @@ static void transports_are_bounded(void)
     end();
 }
 
+/* The n-th allocation fails, for every n: then there is one path less, and nothing worse. */
+static void paths_survive_any_failed_allocation(void)
+{
+    bool failed = true;
+
+    for (long n = 1; failed && n < 200; n++) {
+        fault_heap_install();
+        start();
+        struct world_node *second = NULL;
+        struct stk_error error = {0};
+        uint8_t number = 0;
+        uint32_t path = 0;
+
+        CU_ASSERT_EQUAL_FATAL(world_open_recipe(&world, "/wire/pad", false, &second, &error), 0);
+        fault_heap_fail(n, FAULT_ONCE);
+        if (stk_seal_add_transport(b->port, second->port, &number) == 0) {
+            const struct stk_seal_offer way = {.peer = &second->addr};
+            stk_seal_offer_path(a->port, id, &way, &path);
+        }
+        said = 0;
+        a->addr = world_addr(77, 7);
+        talk(20);
+        world_run(&world, SECOND);
+        failed = fault_heap_has_failed();
+        fault_heap_fail(0, FAULT_ONCE);
+        talk(20); /* in order again, whatever was missing */
+        world_run(&world, SECOND);
+        CU_ASSERT_EQUAL(b->seen[said - 1], 1);
+        CU_ASSERT_EQUAL(a->seen[said - 1], 1);
+        end();
+        CU_ASSERT_EQUAL(fault_heap_remove(), 0);
+    }
+    CU_ASSERT_FALSE(failed);
+}
+
 /* --- Real sockets ------------------------------------------------------------------------------
  */
 
@@ -546,6 +582,7 @@ int main(void)
         {"a transport that is removed takes its paths along",
          a_transport_that_is_removed_takes_its_paths_along},
         {"transports are bounded", transports_are_bounded},
+        {"paths survive any failed allocation", paths_survive_any_failed_allocation},
         {"a second socket on loopback takes over", a_second_socket_on_loopback_takes_over},
         CU_TEST_INFO_NULL,
     };
