@@ -119,6 +119,7 @@ kept_open() {
     reap $listener
     check "one line of JSON for each" 5 "$(jq -s 'map(select(.sent_bytes == 3000000)) | length' many.err)"
 
+    has_ended() { [ "$(grep -c 'B sent and' "$1")" -ge "$2" ]; } # FILE STREAMS
     mkfifo feed
     rm -f row.in
     ln -s feed row.in
@@ -134,6 +135,7 @@ kept_open() {
         kill -INT $pid
         reap $pid
         check "^C is exit code 130" 130 $status
+        await has_ended row.err $i # or it would still take the next answer
     done
     check "one after the other" "line 1 line 2 line 3" "$(tr '\n' ' ' <row.out | sed 's/ $//')"
     exec 7>&-
