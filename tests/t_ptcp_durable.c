@@ -399,6 +399,23 @@ static void a_refusal_counts_only_for_who_shows_its_token(void)
     pair_free(&pair);
 }
 
+static void the_same_association_with_new_keys_keeps_its_path(void)
+{
+    connect_pair();
+    struct ptcp_path *path = opener->path;
+    path->rtt.sampled = false; /* as after a move */
+    ptcp_durable_doubt(opener, pair.now_us);
+    CU_ASSERT_TRUE(ptcp_conn_take_events(opener) & PTCP_SEEK);
+    ptcp_durable_carry(opener, pair.now_us, 7);
+    CU_ASSERT_PTR_EQUAL(opener->path, path);
+    CU_ASSERT_EQUAL(path->users, 1);
+    ptcp_association_ready(pair.end[PAIR_A], pair.now_us, 7);
+    pair_run_for(&pair, SECOND);
+    CU_ASSERT_EQUAL(opener->durable->seek, PTCP_SEEK_NOT);
+    CU_ASSERT_EQUAL(opener->state, PTCP_STATE_ESTABLISHED);
+    pair_free(&pair);
+}
+
 static void suspended_connections_are_bounded(void)
 {
     connect_pair();
@@ -430,6 +447,8 @@ static CU_TestInfo tests[] = {
      a_token_counts_for_its_connection_and_its_peer_only},
     {"a refusal counts only for who shows its token",
      a_refusal_counts_only_for_who_shows_its_token},
+    {"the same association with new keys keeps its path",
+     the_same_association_with_new_keys_keeps_its_path},
     {"suspended connections are bounded", suspended_connections_are_bounded},
     CU_TEST_INFO_NULL,
 };

@@ -87,6 +87,8 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
     if (!path)
         return -ENOMEM;
     ptcp_recovery_abandon(&conn->recovery, old, &ptcp_conn_owner, conn);
+    if (path == old)
+        return 0; /* only its keys are new */
     ptcp_paths_retire(endpoint, conn);
     path->validated = true; /* by the association */
     path->peer = old->peer;
