@@ -333,7 +333,7 @@ static void a_cookie_of_another_address_or_an_old_one_is_worth_nothing(void)
     struct seal_cookie_jar jar = {0};
     struct seal_mac_keys keys;
     uint8_t initiation[SEAL_INITIATION_MIN] = {0xC1, 1}, reply[SEAL_COOKIE_SIZE], cookie[16];
-    uint8_t secret[3][32] = {{1}, {2}, {3}};
+    uint8_t secret[3][SEAL_COOKIE_RANDOM] = {{1}, {2}, {3}};
     const uint8_t nonce[24] = {5}, *mac1 = initiation + sizeof(initiation) - 32;
     struct stk_addr here = world_addr(1, 1), there = world_addr(1, 2);
 

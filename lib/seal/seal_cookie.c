@@ -48,12 +48,20 @@ bool seal_cookie_jar_due(const struct seal_cookie_jar *jar, uint64_t now_us)
     return !jar->filled || now_us - jar->born_us >= SEAL_COOKIE_LIFE_US;
 }
 
-void seal_cookie_jar_turn(struct seal_cookie_jar *jar, uint64_t now_us, const uint8_t random[32])
+void seal_cookie_jar_turn(struct seal_cookie_jar *jar, uint64_t now_us,
+                          const uint8_t random[SEAL_COOKIE_RANDOM])
 {
     memcpy(jar->secret[1], jar->filled ? jar->secret[0] : random, 32);
     memcpy(jar->secret[0], random, 32);
+    memcpy(jar->nonce, random + 32, sizeof(jar->nonce));
     jar->born_us = now_us;
     jar->filled = true;
+}
+
+void seal_cookie_nonce(struct seal_cookie_jar *jar, uint8_t nonce[SEAL_COOKIE_NONCE])
+{
+    memcpy(nonce, jar->nonce, sizeof(jar->nonce));
+    stk_store_be64(nonce + sizeof(jar->nonce), jar->replies++);
 }
 
 /* The address as bytes: family, then port and host, with nothing that could differ by accident. */
@@ -78,7 +86,9 @@ static void cookie_for(const uint8_t secret[32], const struct stk_addr *from,
     uint8_t bytes[24];
     const size_t len = address_bytes(from, bytes);
 
-    crypto_generichash(cookie, SEAL_COOKIE_BYTES, bytes, len, secret, 32);
+    static_assert(SEAL_COOKIE_BYTES == crypto_shorthash_siphashx24_BYTES, "128 bits");
+    static_assert(crypto_shorthash_siphashx24_KEYBYTES <= 32, "a secret is long enough");
+    crypto_shorthash_siphashx24(cookie, bytes, len, secret);
 }
 
 bool seal_cookie_verify(const struct seal_cookie_jar *jar, const struct stk_addr *from,
@@ -88,6 +98,8 @@ bool seal_cookie_verify(const struct seal_cookie_jar *jar, const struct stk_addr
     uint8_t cookie[SEAL_COOKIE_BYTES], expected[SEAL_MAC];
     bool good = false;
 
+    if (sodium_is_zero(mac2, SEAL_MAC))
+        return false; /* whoever has no cookie yet says so: most of a flood */
     for (int i = 0; jar->filled && i < 2; i++) {
         cookie_for(jar->secret[i], from, cookie);
         mac(expected, cookie, sizeof(cookie), initiation, len - SEAL_MAC);

@@ -18,6 +18,7 @@
 enum {
     SEAL_MAC_KEY = 32,
     SEAL_COOKIE_LIFE_US = 120 * 1000 * 1000,
+    SEAL_COOKIE_RANDOM = 32 + 16, /* random bytes that a renewal takes */
 };
 
 /* The keys that belong to a receiver's static public key. */
@@ -36,12 +37,17 @@ void seal_mac2_write(const uint8_t cookie[SEAL_COOKIE_BYTES], const uint8_t *mes
 /* A listener's secrets: the one in use and the one before it. */
 struct seal_cookie_jar {
     uint8_t secret[2][32];
+    uint8_t nonce[SEAL_COOKIE_NONCE - 8]; /* then comes the number of the reply */
+    uint64_t replies;
     uint64_t born_us;
     bool filled;
 };
 
 /* Renews the secret when it is due; `random` is fresh each time. */
-void seal_cookie_jar_turn(struct seal_cookie_jar *jar, uint64_t now_us, const uint8_t random[32]);
+void seal_cookie_jar_turn(struct seal_cookie_jar *jar, uint64_t now_us,
+                          const uint8_t random[SEAL_COOKIE_RANDOM]);
+/* One that was never used before. */
+void seal_cookie_nonce(struct seal_cookie_jar *jar, uint8_t nonce[SEAL_COOKIE_NONCE]);
 bool seal_cookie_jar_due(const struct seal_cookie_jar *jar, uint64_t now_us);
 /* Is mac2 at the end of this initiation made with a cookie for this address? */
 bool seal_cookie_verify(const struct seal_cookie_jar *jar, const struct stk_addr *from,

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { MARGIN = 64 }; /* room before and behind a packet for layers below */
-
 /* The header is part of what both sides must agree on: nobody else can change the index in it. */
 size_t seal_prologue(uint8_t out[64], const uint8_t header[SEAL_HANDSHAKE_HEADER])
 {
@@ -16,11 +14,11 @@ size_t seal_prologue(uint8_t out[64], const uint8_t header[SEAL_HANDSHAKE_HEADER
 
 static void send_copy(struct seal_port *port, struct stk_run run, const uint8_t *packet, size_t len)
 {
-    uint8_t room[MARGIN + SEAL_INITIATION_MAX + MARGIN];
+    uint8_t room[SEAL_MARGIN + SEAL_INITIATION_MAX + SEAL_MARGIN];
 
     static_assert(SEAL_RESPONSE_MAX <= SEAL_INITIATION_MAX, "the room is for both");
     assert(len <= SEAL_INITIATION_MAX);
-    run.data = room + MARGIN;
+    run.data = room + SEAL_MARGIN;
     run.stride = (uint32_t)len;
     run.size = run.last_size = (uint16_t)len;
     run.count = 1;
@@ -33,6 +31,36 @@ void seal_send_back(struct seal_port *port, const struct stk_run *to, const uint
 {
     send_copy(port, (struct stk_run){.peer = to->peer, .local = to->local, .way = to->way}, packet,
               len);
+}
+
+void seal_reply_later(struct seal_port *port, const struct stk_run *to,
+                      const uint8_t packet[SEAL_COOKIE_SIZE])
+{
+    struct seal_replies *replies = port->replies;
+
+    assert(replies);
+    if (replies->count == SEAL_REPLIES)
+        seal_flush_replies(port);
+    uint8_t *room = replies->packets[replies->count] + SEAL_MARGIN;
+    memcpy(room, packet, SEAL_COOKIE_SIZE);
+    replies->runs[replies->count++] = (struct stk_run){.data = room,
+                                                       .stride = SEAL_COOKIE_SIZE,
+                                                       .size = SEAL_COOKIE_SIZE,
+                                                       .last_size = SEAL_COOKIE_SIZE,
+                                                       .count = 1,
+                                                       .peer = to->peer,
+                                                       .local = to->local,
+                                                       .way = to->way};
+}
+
+/* Whether they are taken matters to nobody. */
+void seal_flush_replies(struct seal_port *port)
+{
+    struct seal_replies *replies = port->replies;
+
+    if (replies->count)
+        seal_transport_send(port, replies->runs, replies->count);
+    replies->count = 0;
 }
 
 void seal_send_packet(struct seal_association *a, struct seal_path *path, const uint8_t *packet,

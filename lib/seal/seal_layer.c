@@ -264,13 +264,18 @@ static void take_run(struct seal_port *port, const struct stk_run *run)
 void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int count)
 {
     struct stk_run room[SEAL_UP_RUNS];
+    struct seal_replies replies;
 
     assert(!port->up);
+    replies.count = 0;
     port->up = room;
+    port->replies = &replies;
     for (int i = 0; i < count; i++)
         take_run(port, &runs[i]);
     seal_flush_up(port);
+    seal_flush_replies(port);
     port->up = NULL;
+    port->replies = NULL;
 }
 
 static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count)

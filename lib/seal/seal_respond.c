@@ -105,18 +105,17 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
 static bool refuse_load(struct seal_port *port, const struct stk_run *run, const uint8_t *packet,
                         size_t len)
 {
-    struct stk_loop *loop = stk_dgram_loop(&port->layer);
-    uint8_t random[32], reply[SEAL_COOKIE_SIZE];
+    uint8_t random[SEAL_COOKIE_RANDOM], nonce[SEAL_COOKIE_NONCE], reply[SEAL_COOKIE_SIZE];
     const uint64_t now_us = seal_now(port);
 
     if (seal_cookie_jar_due(&port->jar, now_us)) {
-        stk_loop_random(loop, random, sizeof(random));
+        stk_loop_random(stk_dgram_loop(&port->layer), random, sizeof(random));
         seal_cookie_jar_turn(&port->jar, now_us, random);
     }
     if (!seal_cookie_verify(&port->jar, run->peer, packet, len)) {
-        stk_loop_random(loop, random, SEAL_COOKIE_NONCE);
-        seal_cookie_reply(&port->jar, &port->macs, run->peer, packet, len, random, reply);
-        seal_send_back(port, run, reply, sizeof(reply));
+        seal_cookie_nonce(&port->jar, nonce);
+        seal_cookie_reply(&port->jar, &port->macs, run->peer, packet, len, nonce, reply);
+        seal_reply_later(port, run, reply);
         port->stats.cookies_sent++;
         return true;
     }

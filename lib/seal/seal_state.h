@@ -38,6 +38,8 @@ enum {
     SEAL_ALLOWED_MAX = 256,
     SEAL_LOAD_DEFAULT = 1000, /* initiations a second, from which on cookies are demanded */
     SEAL_UP_RUNS = 16,
+    SEAL_REPLIES = 16, /* cookies that go out in one call */
+    SEAL_MARGIN = 64,  /* room before and behind a packet for layers below */
     SEAL_SEND_RUNS = 32,
 };
 
@@ -146,6 +148,13 @@ struct seal_association {
 static_assert(sizeof(struct seal_association) + sizeof(struct seal_session) <= 1024,
               "an idle association is to cost little");
 
+/* Cookies for those whose initiations came in one batch. */
+struct seal_replies {
+    struct stk_run runs[SEAL_REPLIES];
+    uint8_t packets[SEAL_REPLIES][SEAL_MARGIN + SEAL_COOKIE_SIZE + SEAL_MARGIN];
+    int count;
+};
+
 /* A port of datagrams below, beside the layers that seal stands on. */
 struct seal_transport {
     struct seal_port *port;
@@ -180,6 +189,7 @@ struct seal_port {
     struct stk_seal_stats stats;
     struct stk_run *up; /* SEAL_UP_RUNS, opened and not yet handed up; NULL outside of input */
     int up_count;
+    struct seal_replies *replies; /* NULL outside of input */
     struct seal_transport *transports[STK_SEAL_TRANSPORTS_MAX];
     stk_seal_path_fn *watcher; /* NULL: nobody */
     void *watching;
@@ -282,6 +292,11 @@ void seal_send_packet(struct seal_association *a, struct seal_path *path, const 
 /* The datagram that came in a handshake; `from` says from where. */
 void seal_hand_up(struct seal_association *a, const struct stk_run *from, const uint8_t *datagram,
                   size_t len);
+
+/* The same at the end of the batch that `to` came in, for a cookie reply. */
+void seal_reply_later(struct seal_port *port, const struct stk_run *to,
+                      const uint8_t packet[SEAL_COOKIE_SIZE]);
+void seal_flush_replies(struct seal_port *port);
 
 /* --- seal_initiate.c ------------------------------------------------------------------------- */
 
