@@ -44,6 +44,22 @@ try_file() {
 try_move() { try /udp/seal/ptcp "$top_builddir/bench/move" rebinding /udp/seal/ptcp 0.5; }
 
 # The whole of bench/run, with its namespaces.
+# The transfer holds and somebody gets in: what of it is kept, bench/floods measures.
+try_floods() {
+    local kind line
+    for kind in initiations mixed; do
+        line=$("$top_builddir/bench/floods" $kind 2000 1 10)
+        if is_sane $kind "$line" && [[ $line =~ entered=[1-9] && $line =~ turned_away=0 ]]; then
+            echo "ok: $line"
+        else
+            echo "FAILED: floods $kind: $line"
+            failed=1
+        fi
+    done
+}
+
+try_handshakes() { try handshakes "$top_builddir/bench/handshakes" 0.1 4; }
+
 try_run() {
     local table
     table=$(cd "$work" && BENCH_SECONDS=0.1 bash "$top_srcdir/bench/run" --quick \
@@ -66,5 +82,7 @@ try_bulk
 try_latency
 try_move
 try_file
+try_floods
+try_handshakes
 try_run
 exit $failed

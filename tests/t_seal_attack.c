@@ -344,7 +344,7 @@ static void a_cookie_of_another_address_or_an_old_one_is_worth_nothing(void)
     seal_mac1_write(&keys, initiation, initiation + sizeof(initiation) - 32);
     seal_cookie_reply(&jar, &keys, &here, initiation, sizeof(initiation), nonce, reply);
     CU_ASSERT_EQUAL(seal_cookie_open(&keys, mac1, reply, cookie), 0);
-    seal_mac2_write(cookie, initiation, initiation + sizeof(initiation) - 16);
+    seal_mac2_write(cookie, mac1, initiation + sizeof(initiation) - 16);
     CU_ASSERT_TRUE(seal_cookie_verify(&jar, &here, initiation, sizeof(initiation)));
     CU_ASSERT_FALSE(seal_cookie_verify(&jar, &there, initiation, sizeof(initiation)));
     seal_cookie_jar_turn(&jar, 6, secret[1]);

@@ -32,7 +32,8 @@ void seal_mac_keys_of(struct seal_mac_keys *keys, const uint8_t static_key[SEAL_
 /* Over all of the message before `mac`. */
 void seal_mac1_write(const struct seal_mac_keys *keys, const uint8_t *message, uint8_t *mac);
 bool seal_mac1_verify(const struct seal_mac_keys *keys, const uint8_t *message, const uint8_t *mac);
-void seal_mac2_write(const uint8_t cookie[SEAL_COOKIE_BYTES], const uint8_t *message, uint8_t *mac);
+void seal_mac2_write(const uint8_t cookie[SEAL_COOKIE_BYTES], const uint8_t mac1[SEAL_MAC],
+                     uint8_t mac2[SEAL_MAC]);
 
 /* A listener's secrets: the one in use and the one before it. */
 struct seal_cookie_jar {

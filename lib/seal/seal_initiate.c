@@ -75,7 +75,7 @@ static void write_mac2(struct seal_association *a)
     uint8_t *mac2 = t->packet + t->len - SEAL_MAC;
 
     if (t->has_cookie && seal_now(a->port) - t->cookie_born_us < SEAL_COOKIE_LIFE_US)
-        seal_mac2_write(t->cookie, t->packet, mac2);
+        seal_mac2_write(t->cookie, mac2 - SEAL_MAC, mac2);
     else
         memset(mac2, 0, SEAL_MAC);
 }
