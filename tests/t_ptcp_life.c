@@ -436,6 +436,70 @@ static void a_killed_peer_is_found_by_keepalive(void)
     tear_down();
 }
 
+static void write_word(struct ptcp_conn *conn)
+{
+    CU_ASSERT_EQUAL(ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)"word", 4}, 1), 4);
+}
+
+static void read_word(struct ptcp_conn *conn)
+{
+    char word[8];
+
+    CU_ASSERT_EQUAL(ptcp_conn_recv(conn, pair.now_us, &(struct iovec){word, sizeof word}, 1), 4);
+    CU_ASSERT_EQUAL(memcmp(word, "word", 4), 0);
+}
+
+/* Each word comes after a rest of both; so do the ends. */
+static void a_connection_that_rests_goes_on_as_it_was(void)
+{
+    struct stk_ptcp_stats before, after;
+
+    set_up(1, true);
+    connect_both();
+    for (int i = 0; i < 5; i++) {
+        write_word(a);
+        pair_run_for(&pair, 20000);
+        read_word(b);
+        write_word(b);
+        pair_run_for(&pair, 300000);
+        read_word(a);
+        ptcp_conn_stats(a, &before);
+        pair_run_for(&pair, 3000000);
+        CU_ASSERT_PTR_NULL(a->engine);
+        CU_ASSERT_PTR_NULL(b->engine);
+        ptcp_conn_stats(a, &after);
+        CU_ASSERT_EQUAL(after.stream_sent, 4 * (uint64_t)(i + 1));
+        CU_ASSERT_EQUAL(after.stream_consumed, 4 * (uint64_t)(i + 1));
+        CU_ASSERT_EQUAL(after.send_window_bytes, before.send_window_bytes);
+        CU_ASSERT_EQUAL(after.packets_lost, before.packets_lost);
+    }
+    CU_ASSERT_EQUAL(ptcp_conn_peek(a, &(struct iovec){0}, 1), STK_AGAIN);
+    ptcp_conn_finish(a, pair.now_us);
+    pair_run_for(&pair, 3000000);
+    CU_ASSERT_PTR_NULL(b->engine);
+    CU_ASSERT_EQUAL(ptcp_conn_peek(b, &(struct iovec){0}, 1), 0);
+    write_word(b);
+    ptcp_conn_finish(b, pair.now_us);
+    pair_run_for(&pair, 300000);
+    read_word(a);
+    CU_ASSERT_EQUAL(error_of(a), 0);
+    CU_ASSERT_EQUAL(error_of(b), 0);
+    tear_down();
+}
+
+static void a_connection_that_rests_can_be_aborted(void)
+{
+    set_up(1, true);
+    connect_both();
+    pair_run_for(&pair, 3000000);
+    CU_ASSERT_PTR_NULL(a->engine);
+    CU_ASSERT_PTR_NULL(b->engine);
+    ptcp_conn_abort(a, pair.now_us, PTCP_RESET_CANCELLED);
+    pair_run_for(&pair, 100000);
+    CU_ASSERT_EQUAL(error_of(b), -ECONNRESET);
+    tear_down();
+}
+
 static void keepalive_keeps_an_idle_connection(void)
 {
     set_up(1, false);
@@ -443,8 +507,8 @@ static void keepalive_keeps_an_idle_connection(void)
     pair_run_for(&pair, UINT64_C(3600000000));
     CU_ASSERT_EQUAL(error_of(a), 0);
     CU_ASSERT_TRUE(a->packets_sent < 1000);
-    CU_ASSERT_EQUAL(a->recovery.ring.capacity, 0); /* an idle connection holds no buffers */
-    CU_ASSERT_EQUAL(a->out.store.capacity + a->in.store.capacity, 0);
+    CU_ASSERT_PTR_NULL(a->engine); /* an idle connection holds no buffers */
+    CU_ASSERT_PTR_NULL(b->engine);
     tear_down();
 }
 
@@ -499,7 +563,7 @@ static void a_window_update_that_is_lost_does_not_stop_the_stream(void)
     fill(a);
     pair_run_for(&pair, 70000000); /* longer than the user time-out: a full window is no silence */
     CU_ASSERT_EQUAL(error_of(a), 0);
-    CU_ASSERT_EQUAL(ptcp_reasm_readable(&b->in), b->flow.granted);
+    CU_ASSERT_EQUAL(ptcp_reasm_readable(&b->engine->in), b->engine->flow.granted);
     const uint64_t before = drain(b);
     CU_ASSERT_TRUE(before >= STK_PTCP_RECEIVE_WINDOW_INIT);
     pair.tap = drop_some;
@@ -519,9 +583,9 @@ static void the_window_grows_with_the_reader_and_stays_bounded(void)
         drain(b);
         pair_step(&pair, pair.now_us + 1000000);
     }
-    CU_ASSERT_TRUE(b->flow.window > STK_PTCP_RECEIVE_WINDOW_INIT);
-    CU_ASSERT_TRUE(b->flow.window <= STK_PTCP_RECEIVE_WINDOW_MAX);
-    CU_ASSERT_TRUE(a->out.limit <= STK_PTCP_SEND_BUFFER_MAX);
+    CU_ASSERT_TRUE(b->engine->flow.window > STK_PTCP_RECEIVE_WINDOW_INIT);
+    CU_ASSERT_TRUE(b->engine->flow.window <= STK_PTCP_RECEIVE_WINDOW_MAX);
+    CU_ASSERT_TRUE(a->engine->out.limit <= STK_PTCP_SEND_BUFFER_MAX);
     tear_down();
 }
 
@@ -570,7 +634,7 @@ static void a_move_forgets_the_old_path_and_goes_on(void)
     pair_run_for(&pair, 200000);
     ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, true);
     CU_ASSERT_FALSE(a->path->rtt.sampled);
-    CU_ASSERT_EQUAL(a->recovery.in_flight, 0);
+    CU_ASSERT_EQUAL(a->engine->recovery.in_flight, 0);
     pair_run_for(&pair, 2000000);
     CU_ASSERT_TRUE(a->path->rtt.sampled);
     CU_ASSERT_EQUAL(error_of(a), 0);
@@ -613,6 +677,8 @@ static CU_TestInfo tests[] = {
      silence_after_sending_fails_at_the_user_timeout},
     {"a killed peer is found by keepalive", a_killed_peer_is_found_by_keepalive},
     {"keepalive keeps an idle connection", keepalive_keeps_an_idle_connection},
+    {"a connection that rests goes on as it was", a_connection_that_rests_goes_on_as_it_was},
+    {"a connection that rests can be aborted", a_connection_that_rests_can_be_aborted},
     {"the idle timeout ends a silent connection", the_idle_timeout_ends_a_silent_connection},
     {"a window update that is lost does not stop the stream",
      a_window_update_that_is_lost_does_not_stop_the_stream},

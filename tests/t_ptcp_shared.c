@@ -249,7 +249,7 @@ static void a_connection_that_ends_gives_its_part_of_the_window_back(void)
     pair_flush(&pair, PAIR_A);
     CU_ASSERT_TRUE(a[0]->path->delivery.in_flight > 0);
     ptcp_conn_abort(a[0], pair.now_us, 0);
-    CU_ASSERT_EQUAL(a[1]->path->delivery.in_flight, a[1]->recovery.in_flight);
+    CU_ASSERT_EQUAL(a[1]->path->delivery.in_flight, a[1]->engine->recovery.in_flight);
     pair_free(&pair);
 }
 

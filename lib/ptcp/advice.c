@@ -40,8 +40,9 @@ void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
  */
 static void give_up_flight(struct ptcp_conn *conn, uint64_t now_us, bool anew)
 {
-    if (!anew || !ptcp_recovery_is_answered(&conn->recovery, conn->path, now_us))
-        ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    if (conn->engine &&
+        (!anew || !ptcp_recovery_is_answered(&conn->engine->recovery, conn->path, now_us)))
+        ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
 }
 
 void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
@@ -75,10 +76,11 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
  */
 static bool ends_in_order(struct ptcp_conn *conn, uint64_t now_us, int code)
 {
-    if (code != -ECONNRESET || conn->out.una != conn->out.end ||
-        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING))
+    if (code != -ECONNRESET ||
+        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING) ||
+        conn->engine->out.una != conn->engine->out.end)
         return false;
-    conn->out.fin_acked = true;
+    conn->engine->out.fin_acked = true;
     ptcp_conn_step(conn, now_us);
     ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
     ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);

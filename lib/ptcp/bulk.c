@@ -28,7 +28,7 @@ static struct bulk layout(const struct ptcp_conn *conn)
     const uint16_t full = ptcp_path_packet_size(conn->path);
     const uint16_t tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
     const uint16_t header =
-        (uint16_t)(PTCP_SHORT_HEADER_BYTES + 1 + stk_varint_len(conn->out.next));
+        (uint16_t)(PTCP_SHORT_HEADER_BYTES + 1 + stk_varint_len(conn->engine->out.next));
 
     /* A tag covers the bytes, and who watches reads them: then they must be in the packet. */
     return (struct bulk){full, header, tag, (uint16_t)(full - header - tag),
@@ -38,13 +38,13 @@ static struct bulk layout(const struct ptcp_conn *conn)
 /* How many full packets may go now, all limits together. */
 static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk)
 {
-    const struct ptcp_sendbuf *out = &conn->out;
-    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+    const struct ptcp_sendbuf *out = &conn->engine->out;
+    const struct ptcp_sent_ring *ring = &conn->engine->recovery.ring;
     struct ptcp_path *path = conn->path;
-    uint64_t bytes = less(min_u64(out->end, conn->flow.peer_limit), out->next);
+    uint64_t bytes = less(min_u64(out->end, conn->engine->flow.peer_limit), out->next);
     uint64_t count;
 
-    if (!path->validated || out->lost.count > 0 || conn->recovery.probes > 0)
+    if (!path->validated || out->lost.count > 0 || conn->engine->recovery.probes > 0)
         return 0;
     bytes = min_u64(bytes, offsets_left(out->next, stk_varint_len(out->next)));
     count = bytes / bulk->payload;
@@ -59,10 +59,10 @@ static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bul
 {
     const uint8_t *data;
 
-    if (bulk->gathers &&
-        ptcp_store_slice(&conn->out.store, conn->out.next, bulk->payload, &data) == bulk->payload)
+    if (bulk->gathers && ptcp_store_slice(&conn->engine->out.store, conn->engine->out.next,
+                                          bulk->payload, &data) == bulk->payload)
         return (struct iovec){(void *)(uintptr_t)data, bulk->payload};
-    ptcp_store_copy(&conn->out.store, conn->out.next, bulk->payload, room);
+    ptcp_store_copy(&conn->engine->out.store, conn->engine->out.next, bulk->payload, room);
     return (struct iovec){NULL, 0};
 }
 
@@ -71,11 +71,11 @@ static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk
     struct stk_writer writer = stk_writer_of(at, bulk->full);
     const struct ptcp_header header = {.type = PTCP_DATA,
                                        .destination = conn->peer_id,
-                                       .packet = (uint32_t)conn->recovery.ring.next};
+                                       .packet = (uint32_t)conn->engine->recovery.ring.next};
     const size_t len = (size_t)bulk->full - bulk->tag;
 
     ptcp_header_write(&writer, &header);
-    ptcp_stream_write(&writer, conn->out.next, bulk->payload, false, true);
+    ptcp_stream_write(&writer, conn->engine->out.next, bulk->payload, false, true);
     assert(writer.at == at + bulk->header);
     const struct iovec tail = place_payload(conn, bulk, writer.at);
     if (bulk->tag)
@@ -86,14 +86,14 @@ static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk
 static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
                         const uint8_t *at)
 {
-    struct ptcp_sent record = {.offset = conn->out.next,
+    struct ptcp_sent record = {.offset = conn->engine->out.next,
                                .len = bulk->payload,
                                .size = conn->path->mtu.current,
                                .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
 
-    ptcp_recovery_sent(&conn->recovery, conn->path, now_us, &record);
+    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, &record);
     PTCP_TRACE(conn->trace, sent, conn, &record, at, (size_t)bulk->full - bulk->tag);
-    conn->out.next += bulk->payload;
+    conn->engine->out.next += bulk->payload;
 }
 
 void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit)
@@ -104,7 +104,7 @@ void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run,
     unsigned n;
 
     assert(run->count <= limit && run->size == bulk.full);
-    for (n = 0; n < count && ptcp_sent_reserve(&conn->recovery.ring, true) == 0; n++) {
+    for (n = 0; n < count && ptcp_sent_reserve(&conn->engine->recovery.ring, true) == 0; n++) {
         uint8_t *at = stk_run_at(run, run->count);
 
         conn->endpoint->gather[run->count] = write_packet(conn, &bulk, at);

@@ -17,9 +17,10 @@ enum {
 
 static bool is_blocked(const struct ptcp_conn *conn)
 {
-    const struct ptcp_sendbuf *out = &conn->out;
+    const struct ptcp_sendbuf *out = &conn->engine->out;
 
-    return out->lost.count == 0 && out->next < out->end && out->next >= conn->flow.peer_limit;
+    return out->lost.count == 0 && out->next < out->end &&
+           out->next >= conn->engine->flow.peer_limit;
 }
 
 /* The peer knows that we wait; in case its answer is lost in some way, we ask again. */
@@ -42,11 +43,11 @@ static void acked(void *owner, const struct ptcp_sent *record)
     if (record->flags & PTCP_CARRIED_STREAM) {
         const struct ptcp_piece piece = ptcp_sent_piece(record);
 
-        if (ptcp_sendbuf_acked(&conn->out, &piece) < 0)
+        if (ptcp_sendbuf_acked(&conn->engine->out, &piece) < 0)
             conn->error = -ENOMEM; /* made known when the packet is done */
     }
     if (record->flags & PTCP_CARRIED_ACK)
-        ptcp_acks_confirmed(&conn->acks, record->ack_largest);
+        ptcp_acks_confirmed(&conn->engine->acks, record->ack_largest);
     if (record->flags & PTCP_CARRIED_BLOCKED)
         plan_next_question(conn, conn->heard_us);
     if (ptcp_mtu_acked(&conn->path->mtu, record->size, record->flags & PTCP_SENT_PROBE,
@@ -62,15 +63,15 @@ static void lost(void *owner, const struct ptcp_sent *record)
     if (record->flags & PTCP_CARRIED_STREAM) {
         const struct ptcp_piece piece = ptcp_sent_piece(record);
 
-        if (ptcp_sendbuf_lost(&conn->out, &piece) < 0)
+        if (ptcp_sendbuf_lost(&conn->engine->out, &piece) < 0)
             conn->error = -ENOMEM;
     }
     if (record->flags & PTCP_CARRIED_PARAMS && !conn->confirmed)
         conn->due |= PTCP_DUE_PARAMS;
     if (record->flags & PTCP_CARRIED_MAX_DATA)
-        conn->flow.update = conn->in.fin_offset == UINT64_MAX;
+        conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;
     if (record->flags & PTCP_CARRIED_BLOCKED)
-        conn->flow.blocked_at = UINT64_MAX;
+        conn->engine->flow.blocked_at = UINT64_MAX;
     if (record->flags & PTCP_CARRIED_FREQUENCY)
         conn->due |= PTCP_DUE_FREQUENCY;
     if (record->flags & PTCP_SENT_PROBE)
@@ -84,7 +85,7 @@ const struct ptcp_recovery_owner ptcp_conn_owner = {.acked = acked, .lost = lost
 
 static void offer_room(struct ptcp_conn *conn)
 {
-    if (!conn->wants_room || ptcp_sendbuf_room(&conn->out) < conn->out.limit / 4)
+    if (!conn->wants_room || ptcp_sendbuf_room(&conn->engine->out) < conn->engine->out.limit / 4)
         return;
     conn->wants_room = false;
     ptcp_conn_raise(conn, PTCP_TX);
@@ -95,7 +96,8 @@ static uint64_t part_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
     const struct ptcp_path *path = conn->path;
 
-    return conn->recovery.in_flight == path->delivery.in_flight ? path->cc.window_bytes : in_flight;
+    return conn->engine->recovery.in_flight == path->delivery.in_flight ? path->cc.window_bytes
+                                                                        : in_flight;
 }
 
 /* With a large window ACKs may be rarer; with a small one they may not. */
@@ -116,17 +118,17 @@ static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
 
 static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
 {
-    const uint32_t timeouts = conn->recovery.pto_count;
-    const uint64_t una = conn->out.una, in_flight = conn->recovery.in_flight;
+    const uint32_t timeouts = conn->engine->recovery.pto_count;
+    const uint64_t una = conn->engine->out.una, in_flight = conn->engine->recovery.in_flight;
     const int rc =
-        ptcp_recovery_ack(&conn->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
+        ptcp_recovery_ack(&conn->engine->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
 
     if (rc <= 0)
         return rc;
     if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
         ptcp_path_resize(conn->path);
     conn->progress_us = now_us;
-    if (conn->out.una > una) {
+    if (conn->engine->out.una > una) {
         conn->released_us = now_us;
         offer_room(conn);
     }
@@ -137,18 +139,18 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
 
 static int take_stream(struct ptcp_conn *conn, const struct ptcp_frame *frame)
 {
-    const uint64_t before = conn->in.contiguous;
-    const int rc = ptcp_reasm_put(&conn->in, frame->value, frame->data, frame->len, frame->fin,
-                                  conn->flow.granted);
+    const uint64_t before = conn->engine->in.contiguous;
+    const int rc = ptcp_reasm_put(&conn->engine->in, frame->value, frame->data, frame->len,
+                                  frame->fin, conn->engine->flow.granted);
 
-    if (rc == 0 && conn->in.contiguous > before)
+    if (rc == 0 && conn->engine->in.contiguous > before)
         ptcp_conn_raise(conn, PTCP_RX);
     return rc;
 }
 
 static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
 {
-    if (!ptcp_flow_raise(&conn->flow, limit))
+    if (!ptcp_flow_raise(&conn->engine->flow, limit))
         return;
     conn->blocked_us = UINT64_MAX;
     conn->blocked_count = 0;
@@ -156,10 +158,10 @@ static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
 
 static void take_blocked(struct ptcp_conn *conn, uint64_t now_us)
 {
-    ptcp_flow_blocked(&conn->flow, ptcp_reasm_readable(&conn->in), now_us,
+    ptcp_flow_blocked(&conn->engine->flow, ptcp_reasm_readable(&conn->engine->in), now_us,
                       conn->path->rtt.smoothed_us);
-    conn->flow.update = conn->in.fin_offset == UINT64_MAX;
-    ptcp_acks_hurry(&conn->acks, now_us);
+    conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;
+    ptcp_acks_hurry(&conn->engine->acks, now_us);
 }
 
 static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_frame *frame,
@@ -178,7 +180,7 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
         take_blocked(conn, now_us);
         return 0;
     case PTCP_FRAME_ACK_FREQUENCY:
-        ptcp_acks_frequency(&conn->acks, frame->value, frame->second, frame->third);
+        ptcp_acks_frequency(&conn->engine->acks, frame->value, frame->second, frame->third);
         return 0;
     case PTCP_FRAME_PATH_CHALLENGE:
         conn->challenge = frame->value;
@@ -254,7 +256,7 @@ static const char *reset_text(uint64_t code)
 /* Bytes for a user who has left: TCP's answer is a reset, and so is ours. */
 static bool is_for_nobody(const struct ptcp_conn *conn)
 {
-    return conn->released && ptcp_reasm_readable(&conn->in) > 0;
+    return conn->released && ptcp_reasm_readable(&conn->engine->in) > 0;
 }
 
 /* True if the connection lives on. */
@@ -288,18 +290,20 @@ static bool elicits(struct stk_reader frames)
 void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
                      struct stk_reader frames, const struct stk_run *run, size_t size)
 {
-    const uint64_t packet = ptcp_packet_number(header->packet, ptcp_acks_expected(&conn->acks));
+    const uint64_t packet = ptcp_packet_number(header->packet, ptcp_conn_expected(conn));
 
+    if (!ptcp_conn_wake(conn))
+        return; /* it comes again */
     conn->packets_received++;
     conn->bytes_received += size;
-    conn->heard_us = now_us;
+    conn->heard_us = conn->path->heard_us = now_us;
     PTCP_TRACE(conn->trace, received, conn,
                &(struct ptcp_trace_packet){header->type, packet, size, run->ecn, frames},
-               !ptcp_acks_is_new(&conn->acks, packet));
-    if (!ptcp_acks_is_new(&conn->acks, packet)) {
+               !ptcp_acks_is_new(&conn->engine->acks, packet));
+    if (!ptcp_acks_is_new(&conn->engine->acks, packet)) {
         /* A copy. Our ACK may have been lost; repeating it costs little. */
         if (elicits(frames))
-            ptcp_acks_hurry(&conn->acks, now_us);
+            ptcp_acks_hurry(&conn->engine->acks, now_us);
         ptcp_endpoint_touch(conn->endpoint, conn);
         return;
     }
@@ -307,7 +311,7 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
     if (!judge(conn, now_us, &outcome))
         return;
     if (!outcome.unkept)
-        ptcp_acks_take(&conn->acks, packet, now_us, outcome.eliciting, run->ecn);
+        ptcp_acks_take(&conn->engine->acks, packet, now_us, outcome.eliciting, run->ecn);
     PTCP_TRACE(conn->trace, updated, conn);
     ptcp_conn_step(conn, now_us);
     ptcp_endpoint_touch(conn->endpoint, conn);
@@ -322,7 +326,7 @@ void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *coo
     conn->heard_us = now_us;
     memcpy(conn->cookie, cookie, len);
     conn->cookie_len = (uint8_t)len;
-    ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
     conn->due |= PTCP_DUE_PARAMS;
     ptcp_endpoint_touch(conn->endpoint, conn);
 }

@@ -37,48 +37,49 @@ static bool handshake_is_due(const struct ptcp_conn *conn, uint64_t now_us)
         return false;
     if (!is_handshaking(conn) && !conn->passive)
         return false;
-    return conn->due & PTCP_DUE_PARAMS || conn->recovery.probes > 0 ||
-           (conn->state == PTCP_STATE_SYN_RECEIVED && conn->acks.due_us <= now_us);
+    return conn->due & PTCP_DUE_PARAMS || conn->engine->recovery.probes > 0 ||
+           (conn->state == PTCP_STATE_SYN_RECEIVED && conn->engine->acks.due_us <= now_us);
 }
 
 /* How often to acknowledge is said by the way, in the next packet with something else. */
 static bool control_is_due(const struct ptcp_conn *conn, uint64_t now_us)
 {
-    return conn->acks.due_us <= now_us || conn->flow.update ||
+    return conn->engine->acks.due_us <= now_us || conn->engine->flow.update ||
            (conn->due & ~(unsigned)(PTCP_DUE_PARAMS | PTCP_DUE_FREQUENCY));
 }
 
 /* The window is everybody's: what a SYN carries early waits for its turn like other bytes. */
 static bool handshake_needs_turn(const struct ptcp_conn *conn)
 {
-    return conn->state == PTCP_STATE_SYN_SENT && conn->early && conn->recovery.probes == 0 &&
-           conn->due & PTCP_DUE_PARAMS;
+    return conn->state == PTCP_STATE_SYN_SENT && conn->early &&
+           conn->engine->recovery.probes == 0 && conn->due & PTCP_DUE_PARAMS;
 }
 
 bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
 {
     if (conn->state == PTCP_STATE_CLOSED || is_handshaking(conn))
         return handshake_needs_turn(conn);
-    return !ptcp_durable_is_silent(conn) && ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit);
+    return !ptcp_durable_is_silent(conn) &&
+           ptcp_sendbuf_has(&conn->engine->out, conn->engine->flow.peer_limit);
 }
 
 static bool data_is_due(struct ptcp_conn *conn, uint64_t now_us)
 {
     uint64_t wait_us;
 
-    return ptcp_sendbuf_has(&conn->out, conn->flow.peer_limit) &&
+    return ptcp_sendbuf_has(&conn->engine->out, conn->engine->flow.peer_limit) &&
            ptcp_path_is_open(conn->path, now_us, &wait_us) &&
-           ptcp_sent_reserve(&conn->recovery.ring, true) == 0;
+           ptcp_sent_reserve(&conn->engine->recovery.ring, true) == 0;
 }
 
 static void notice_blocked(struct ptcp_conn *conn)
 {
-    const struct ptcp_sendbuf *out = &conn->out;
+    const struct ptcp_sendbuf *out = &conn->engine->out;
 
-    if (out->lost.count > 0 || out->next >= out->end || out->next < conn->flow.peer_limit ||
-        conn->flow.blocked_at == conn->flow.peer_limit)
+    if (out->lost.count > 0 || out->next >= out->end || out->next < conn->engine->flow.peer_limit ||
+        conn->engine->flow.blocked_at == conn->engine->flow.peer_limit)
         return;
-    conn->flow.blocked_at = conn->flow.peer_limit;
+    conn->engine->flow.blocked_at = conn->engine->flow.peer_limit;
     conn->due |= PTCP_DUE_BLOCKED;
 }
 
@@ -92,7 +93,7 @@ static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uin
         .type = type,
         .destination = type == PTCP_SYN ? 0 : conn->peer_id,
         .source = conn->slot.id,
-        .packet = (uint32_t)conn->recovery.ring.next,
+        .packet = (uint32_t)conn->engine->recovery.ring.next,
     };
 
     *draft = (struct draft){.start = at};
@@ -102,7 +103,7 @@ static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uin
 
 static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us)
 {
-    struct ptcp_acks *acks = &conn->acks;
+    struct ptcp_acks *acks = &conn->engine->acks;
     const uint64_t delay_us = now_us > acks->newest_us ? now_us - acks->newest_us : 0;
 
     if (!ptcp_acks_any(acks))
@@ -117,10 +118,10 @@ static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us
 
 static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
 {
-    if (!conn->flow.update)
+    if (!conn->engine->flow.update)
         return;
     ptcp_value_write(&draft->writer, PTCP_FRAME_MAX_DATA,
-                     ptcp_flow_grant(&conn->flow, conn->in.consumed));
+                     ptcp_flow_grant(&conn->engine->flow, conn->engine->in.consumed));
     draft->record.flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
 }
 
@@ -129,7 +130,7 @@ static void add_due(struct draft *draft, struct ptcp_conn *conn)
     struct stk_writer *writer = &draft->writer;
 
     if (conn->due & PTCP_DUE_BLOCKED) {
-        ptcp_value_write(writer, PTCP_FRAME_DATA_BLOCKED, conn->flow.blocked_at);
+        ptcp_value_write(writer, PTCP_FRAME_DATA_BLOCKED, conn->engine->flow.blocked_at);
         draft->record.flags |= PTCP_CARRIED_BLOCKED | PTCP_SENT_ELICITING;
     }
     if (conn->due & PTCP_DUE_FREQUENCY) {
@@ -150,15 +151,15 @@ static void add_due(struct draft *draft, struct ptcp_conn *conn)
 
 static void add_piece(struct draft *draft, struct ptcp_conn *conn, const struct ptcp_piece *piece)
 {
-    const bool again = piece->offset < conn->out.next;
+    const bool again = piece->offset < conn->engine->out.next;
 
     ptcp_stream_write(&draft->writer, piece->offset, piece->len, piece->fin, true);
     uint8_t *room = stk_write_room(&draft->writer, piece->len);
     assert(room);
-    ptcp_store_copy(&conn->out.store, piece->offset, piece->len, room);
+    ptcp_store_copy(&conn->engine->out.store, piece->offset, piece->len, room);
     if (again)
         conn->bytes_resent += piece->len;
-    if (ptcp_sendbuf_sent(&conn->out, piece) < 0)
+    if (ptcp_sendbuf_sent(&conn->engine->out, piece) < 0)
         conn->error = -ENOMEM; /* made known by the next packet that comes in */
     draft->record.offset = piece->offset;
     draft->record.len = piece->len;
@@ -179,18 +180,19 @@ static bool pick(struct ptcp_conn *conn, const struct draft *draft, struct ptcp_
 {
     const size_t room = stream_room(draft);
 
-    if (room < 16 || !ptcp_sendbuf_pick(&conn->out, conn->flow.peer_limit, room, piece))
+    if (room < 16 ||
+        !ptcp_sendbuf_pick(&conn->engine->out, conn->engine->flow.peer_limit, room, piece))
         return false;
     const size_t header = 1 + stk_varint_len(piece->offset);
     const size_t exact = stk_writer_left(&draft->writer) - header;
-    return ptcp_sendbuf_pick(&conn->out, conn->flow.peer_limit, exact, piece);
+    return ptcp_sendbuf_pick(&conn->engine->out, conn->engine->flow.peer_limit, exact, piece);
 }
 
 /* The n-th oldest packet with stream data that may have been lost. */
 static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsigned skip,
                         struct ptcp_piece *piece)
 {
-    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+    const struct ptcp_sent_ring *ring = &conn->engine->recovery.ring;
     const struct ptcp_sent *record = ptcp_sent_oldest(ring);
     const size_t room = stream_room(draft);
 
@@ -200,17 +202,17 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
         if (skip-- > 0)
             continue;
         *piece = ptcp_sent_piece(record);
-        if (piece->offset < conn->out.una) {
-            const uint64_t gone = conn->out.una - piece->offset;
+        if (piece->offset < conn->engine->out.una) {
+            const uint64_t gone = conn->engine->out.una - piece->offset;
 
             piece->len -= (uint32_t)(gone < piece->len ? gone : piece->len);
-            piece->offset = conn->out.una;
+            piece->offset = conn->engine->out.una;
         }
         if (piece->len > room - 8) {
             piece->len = (uint32_t)(room - 8);
             piece->fin = false;
         }
-        return piece->len > 0 || (piece->fin && piece->offset == conn->out.end);
+        return piece->len > 0 || (piece->fin && piece->offset == conn->engine->out.end);
     }
     return false;
 }
@@ -232,7 +234,7 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
         size += PTCP_TAG_BYTES;
     }
     draft->record.size = (uint16_t)(size + conn->path->overhead);
-    ptcp_recovery_sent(&conn->recovery, conn->path, now_us, &draft->record);
+    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, &draft->record);
     PTCP_TRACE(conn->trace, sent, conn, &draft->record, draft->start, len);
     conn->packets_sent++;
     conn->bytes_sent += draft->record.size;
@@ -250,7 +252,7 @@ static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     struct ptcp_piece piece;
     struct draft draft;
 
-    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+    if (ptcp_sent_reserve(&conn->engine->recovery.ring, false) < 0)
         return 0;
     begin(&draft, conn, syn ? PTCP_SYN : PTCP_SYN_ACK, at, size);
     ptcp_conn_offer_params(conn, &params);
@@ -261,20 +263,20 @@ static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     if (!syn)
         add_ack(&draft, conn, now_us);
     if (syn && conn->early &&
-        ptcp_sendbuf_pick(&conn->out, stream_room(&draft), stream_room(&draft), &piece))
+        ptcp_sendbuf_pick(&conn->engine->out, stream_room(&draft), stream_room(&draft), &piece))
         add_piece(&draft, conn, &piece);
     conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
-    conn->recovery.probes = 0;
+    conn->engine->recovery.probes = 0;
     return finish(&draft, conn, now_us);
 }
 
 static void skip_a_number(struct ptcp_conn *conn)
 {
-    if (conn->recovery.ring.next < conn->skip_at || conn->recovery.in_flight == 0)
+    if (conn->engine->recovery.ring.next < conn->skip_at || conn->engine->recovery.in_flight == 0)
         return;
-    ptcp_sent_skip(&conn->recovery.ring);
-    conn->skip_at =
-        conn->recovery.ring.next + SKIP_MIN + ptcp_endpoint_random(conn->endpoint) % SKIP_SPREAD;
+    ptcp_sent_skip(&conn->engine->recovery.ring);
+    conn->skip_at = conn->engine->recovery.ring.next + SKIP_MIN +
+                    ptcp_endpoint_random(conn->endpoint) % SKIP_SPREAD;
 }
 
 /* Where large packets vanish, small ones tell: after the first probes, they are small. */
@@ -282,7 +284,8 @@ static size_t probe_size(const struct ptcp_conn *conn, size_t size)
 {
     const size_t small = (size_t)PTCP_MTU_MIN - conn->path->overhead;
 
-    return conn->recovery.pto_count >= PTCP_MTU_SMALL_TIMEOUTS && small < size ? small : size;
+    return conn->engine->recovery.pto_count >= PTCP_MTU_SMALL_TIMEOUTS && small < size ? small
+                                                                                       : size;
 }
 
 /* The first packet of a run may carry everything, the others only stream data. */
@@ -290,26 +293,27 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
                          bool first, bool turn)
 {
     const bool data = turn && data_is_due(conn, now_us);
-    const bool probe = conn->recovery.probes > 0;
+    const bool probe = conn->engine->recovery.probes > 0;
     struct ptcp_piece piece;
     struct draft draft;
 
     notice_blocked(conn);
     if (!data && !probe && !(first && control_is_due(conn, now_us)))
         return 0;
-    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+    if (ptcp_sent_reserve(&conn->engine->recovery.ring, false) < 0)
         return 0;
     skip_a_number(conn);
     begin(&draft, conn, PTCP_DATA, at, probe ? probe_size(conn, size) : size);
-    if (first && (conn->acks.waiting > 0 || conn->acks.due_us <= now_us))
+    if (first && (conn->engine->acks.waiting > 0 || conn->engine->acks.due_us <= now_us))
         add_ack(&draft, conn, now_us);
     if (first) {
         add_max_data(&draft, conn);
         add_due(&draft, conn);
     }
     if (probe) {
-        conn->recovery.probes--;
-        if (pick_oldest(conn, &draft, PTCP_PTO_PROBES - 1 - conn->recovery.probes, &piece) ||
+        conn->engine->recovery.probes--;
+        if (pick_oldest(conn, &draft, PTCP_PTO_PROBES - 1 - conn->engine->recovery.probes,
+                        &piece) ||
             pick(conn, &draft, &piece))
             add_piece(&draft, conn, &piece);
         else if (!(draft.record.flags & PTCP_SENT_ELICITING))
@@ -331,10 +335,10 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     const uint16_t wish = ptcp_mtu_probe(&path->mtu, now_us);
     struct draft draft;
 
-    if (wish == 0 || !conn->confirmed || conn->out.lost.count > 0 ||
-        conn->out.next - conn->out.una < path->mtu.current || room < wish ||
-        2 * (uint64_t)wish > path->cc.window_bytes || conn->recovery.probes > 0 ||
-        ptcp_sent_reserve(&conn->recovery.ring, true) < 0)
+    if (wish == 0 || !conn->confirmed || conn->engine->out.lost.count > 0 ||
+        conn->engine->out.next - conn->engine->out.una < path->mtu.current || room < wish ||
+        2 * (uint64_t)wish > path->cc.window_bytes || conn->engine->recovery.probes > 0 ||
+        ptcp_sent_reserve(&conn->engine->recovery.ring, true) < 0)
         return 0;
     begin(&draft, conn, PTCP_DATA, at, (size_t)(wish - path->overhead));
     stk_write_u8(&draft.writer, PTCP_FRAME_PING);
@@ -350,7 +354,7 @@ static size_t build_resume(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at,
 {
     struct draft draft;
 
-    if (ptcp_sent_reserve(&conn->recovery.ring, false) < 0)
+    if (ptcp_sent_reserve(&conn->engine->recovery.ring, false) < 0)
         return 0;
     begin(&draft, conn, PTCP_RESUME, at, size);
     ptcp_token_write(&draft.writer, conn->durable->token);
@@ -427,15 +431,15 @@ static void note_app_limited(struct ptcp_conn *conn)
 
     /* A peer's window that is full, or our buffer, limits as a network would. */
     if (path->delivery.in_flight < path->cc.window_bytes && !others && !conn->wants_room &&
-        !ptcp_sendbuf_has(&conn->out, UINT64_MAX))
+        !ptcp_sendbuf_has(&conn->engine->out, UINT64_MAX))
         ptcp_delivery_app_limited(&path->delivery);
 }
 
 /* The handshake goes without, so that it passes where marks don't. */
 static void mark(struct ptcp_conn *conn, struct stk_run *run, bool handshake)
 {
-    conn->recovery.marks = !handshake && ptcp_ecn_marks(&conn->path->ecn);
-    run->ecn = conn->recovery.marks ? STK_ECN_ECT0 : STK_ECN_NOT;
+    conn->engine->recovery.marks = !handshake && ptcp_ecn_marks(&conn->path->ecn);
+    run->ecn = conn->engine->recovery.marks ? STK_ECN_ECT0 : STK_ECN_NOT;
 }
 
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,

@@ -18,13 +18,21 @@ static bool is_opening(const struct ptcp_conn *conn)
 /* Something of ours waits for the peer, or for memory to be sent. */
 static bool is_busy(const struct ptcp_conn *conn)
 {
-    return ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0 ||
+    const struct ptcp_engine *engine = conn->engine;
+
+    return (engine && (ptcp_sendbuf_busy(&engine->out) || engine->recovery.in_flight > 0)) ||
            conn->due & PTCP_DUE_PING || ptcp_durable_is_silent(conn);
 }
 
+static uint64_t last_eliciting_us(const struct ptcp_conn *conn)
+{
+    return conn->engine ? conn->engine->recovery.last_eliciting_us : conn->rest.last_eliciting_us;
+}
+
+/* Who shares a path need not ask each for itself whether the peer is there. */
 static uint64_t silence_starts_us(const struct ptcp_conn *conn)
 {
-    return max_u64(conn->heard_us, conn->recovery.last_eliciting_us);
+    return max_u64(conn->path->heard_us, max_u64(conn->heard_us, last_eliciting_us(conn)));
 }
 
 static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
@@ -41,17 +49,29 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
  */
 static uint64_t silence_due_us(const struct ptcp_conn *conn)
 {
-    if (ptcp_conn_is_plain(conn) || is_busy(conn) || is_opening(conn) ||
-        conn->in.fin_offset != UINT64_MAX || conn->in.contiguous < conn->silence_from)
+    if (ptcp_conn_is_plain(conn) || !conn->engine || is_busy(conn) || is_opening(conn) ||
+        conn->engine->in.fin_offset != UINT64_MAX ||
+        conn->engine->in.contiguous < conn->silence_from)
         return UINT64_MAX;
     return conn->heard_us +
-           ptcp_rtt_probe_timeout_us(&conn->path->rtt, conn->recovery.peer_ack_delay_us);
+           ptcp_rtt_probe_timeout_us(&conn->path->rtt, conn->engine->recovery.peer_ack_delay_us);
 }
 
 static uint64_t quiet_due_us(const struct ptcp_conn *conn)
 {
-    return ptcp_sent_is_idle(&conn->recovery.ring) ? conn->recovery.last_eliciting_us + QUIET_US
-                                                   : UINT64_MAX;
+    if (!conn->engine ||
+        (!ptcp_sent_is_idle(&conn->engine->recovery.ring) && !ptcp_conn_is_quiet(conn)))
+        return UINT64_MAX;
+    return max_u64(conn->heard_us, last_eliciting_us(conn)) + QUIET_US;
+}
+
+/* It rests, or at least the records of sent packets go. */
+static void calm_down(struct ptcp_conn *conn)
+{
+    if (ptcp_conn_is_quiet(conn))
+        ptcp_conn_rest(conn);
+    else
+        ptcp_sent_free(&conn->engine->recovery.ring);
 }
 
 static uint64_t open_due_us(const struct ptcp_conn *conn)
@@ -73,7 +93,9 @@ static uint64_t recovery_due_us(const struct ptcp_conn *conn)
 {
     if (ptcp_durable_is_silent(conn) || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
         return UINT64_MAX;
-    return ptcp_recovery_due_us(&conn->recovery, conn->path, is_opening(conn));
+    if (!conn->engine)
+        return UINT64_MAX;
+    return ptcp_recovery_due_us(&conn->engine->recovery, conn->path, is_opening(conn));
 }
 
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
@@ -87,8 +109,8 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
         due_us = min_u64(due_us, conn->opened_us + conn->connect_timeout_us);
     else
         due_us = min_u64(due_us, open_due_us(conn));
-    if (conn->acks.due_us > now_us)
-        due_us = min_u64(due_us, conn->acks.due_us);
+    if (conn->engine && conn->engine->acks.due_us > now_us)
+        due_us = min_u64(due_us, conn->engine->acks.due_us);
     return due_us;
 }
 
@@ -121,6 +143,7 @@ static void keep_alive(struct ptcp_conn *conn, uint64_t now_us)
     const uint64_t earliest_us = now_us - min_u64(now_us, conn->keepalive_us);
 
     conn->due |= PTCP_DUE_PING;
+    conn->path->heard_us = now_us;
     conn->was_busy = true;
     conn->progress_us =
         conn->keepalive_us < conn->user_timeout_us ? max_u64(conn->heard_us, earliest_us) : now_us;
@@ -130,35 +153,40 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (conn->state == PTCP_STATE_CLOSED || check_limits(conn, now_us))
         return false;
+    if (!conn->engine && (ptcp_conn_due_us(conn, now_us) > now_us || !ptcp_conn_wake(conn)))
+        return true;
     ptcp_durable_timeout(conn, now_us);
+    if (quiet_due_us(conn) <= now_us && keepalive_due_us(conn) > now_us) {
+        calm_down(conn);
+        if (!conn->engine)
+            return true;
+    }
     if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
     }
     if (silence_due_us(conn) <= now_us) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
-        conn->silence_from = conn->in.contiguous + PTCP_SILENCE_BYTES;
+        conn->silence_from = conn->engine->in.contiguous + PTCP_SILENCE_BYTES;
         conn->due |= PTCP_DUE_PING;
-        ptcp_acks_hurry(&conn->acks, now_us); /* the last ones may have gone astray */
+        ptcp_acks_hurry(&conn->engine->acks, now_us); /* the last ones may have gone astray */
     }
-    if (quiet_due_us(conn) <= now_us)
-        ptcp_sent_free(&conn->recovery.ring);
     if (conn->blocked_us <= now_us) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_BLOCKED);
         conn->blocked_us = UINT64_MAX;
-        conn->flow.blocked_at = UINT64_MAX;
+        conn->engine->flow.blocked_at = UINT64_MAX;
     }
     if (recovery_due_us(conn) <= now_us) {
-        const bool late = conn->recovery.loss_us <= now_us;
+        const bool late = conn->engine->recovery.loss_us <= now_us;
 
         PTCP_TRACE(conn->trace, expired, conn, late ? PTCP_TRACE_LOSS : PTCP_TRACE_PROBE);
-        ptcp_recovery_timeout(&conn->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
+        ptcp_recovery_timeout(&conn->engine->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
         if (!late)
-            ptcp_acks_hurry(&conn->acks, now_us);
+            ptcp_acks_hurry(&conn->engine->acks, now_us);
         PTCP_TRACE(conn->trace, updated, conn);
-        if (!ptcp_conn_is_plain(conn) && conn->recovery.pto_count >= DOUBT_TIMEOUTS)
+        if (!ptcp_conn_is_plain(conn) && conn->engine->recovery.pto_count >= DOUBT_TIMEOUTS)
             ptcp_conn_raise(conn, PTCP_DOUBT);
-        if (conn->recovery.pto_count >= PTCP_DURABLE_DOUBT_TIMEOUTS)
+        if (conn->engine->recovery.pto_count >= PTCP_DURABLE_DOUBT_TIMEOUTS)
             ptcp_durable_doubt(conn, now_us);
     }
     ptcp_endpoint_touch(conn->endpoint, conn);

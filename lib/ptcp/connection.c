@@ -42,8 +42,10 @@ static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *
     conn->send_buffer_max =
         (uint32_t)clamp(or_default(options->send_buffer_max, STK_PTCP_SEND_BUFFER_MAX),
                         STK_PTCP_BUFFER_MIN, 1 << 30);
-    ptcp_flow_init(&conn->flow, window, window_max);
-    conn->flow.granted = conn->flow.window;
+    /* The first engine is made of it, as all others are. */
+    conn->rest.window = (uint32_t)window;
+    conn->rest.window_max = (uint32_t)window_max;
+    conn->rest.granted = window;
 }
 
 static uint8_t priority_of(const struct stk_ptcp_options *options)
@@ -53,18 +55,35 @@ static uint8_t priority_of(const struct stk_ptcp_options *options)
     return urgency < PTCP_PRIORITIES ? urgency : PTCP_PRIORITIES - 1;
 }
 
-static void init_halves(struct ptcp_conn *conn, const struct stk_ptcp_options *options)
+static void take_defaults(struct ptcp_conn *conn)
 {
-    ptcp_turn_init(&conn->turn, priority_of(options));
-    ptcp_recovery_init(&conn->recovery);
-    conn->recovery.peer_ack_delay_us = PTCP_ACK_DELAY_US;
-    ptcp_acks_init(&conn->acks);
-    if (conn->path->rtt.sampled) /* which it was told by those before it */
-        conn->acks.max_delay_us = ptcp_path_ack_delay_us(conn->path);
-    ptcp_sendbuf_init(&conn->out, &conn->endpoint->pool,
-                      clamp(conn->path->users > CROWD ? SEND_BUFFER_CROWDED : SEND_BUFFER_START,
-                            STK_PTCP_BUFFER_MIN, conn->send_buffer_max));
-    ptcp_reasm_init(&conn->in, &conn->endpoint->pool);
+    const struct ptcp_path *path = conn->path;
+    const uint64_t limit = path->users > CROWD ? SEND_BUFFER_CROWDED : SEND_BUFFER_START;
+
+    conn->rest.send_limit = (uint32_t)clamp(limit, STK_PTCP_BUFFER_MIN, conn->send_buffer_max);
+    conn->rest.ack_every = PTCP_ACK_PACKETS;
+    /* The path may be known by those before it. */
+    conn->rest.ack_delay_us =
+        path->rtt.sampled ? (uint32_t)ptcp_path_ack_delay_us(path) : PTCP_ACK_DELAY_US;
+    conn->rest.peer_ack_delay_us = PTCP_ACK_DELAY_US;
+    conn->rest.reorder_packets = PTCP_REORDER_PACKETS;
+    conn->rest.reorder_eighths = 1;
+}
+
+static int find_place(struct ptcp_conn *conn, uint64_t association,
+                      const struct stk_ptcp_options *options)
+{
+    if (options->durable_us && conn->endpoint->options.sealed &&
+        ptcp_durable_new(conn, options->durable_us) < 0)
+        return -ENOMEM;
+    if (ptcp_paths_join(conn->endpoint, conn, association, options) < 0)
+        return -ENOMEM;
+    take_defaults(conn);
+    if (ptcp_conn_wake(conn))
+        return 0;
+    ptcp_paths_retire(conn->endpoint, conn);
+    ptcp_paths_leave(conn->endpoint, conn->path);
+    return -ENOMEM;
 }
 
 struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
@@ -80,38 +99,39 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     }
     conn->endpoint = endpoint;
     conn->slot.id = id;
-    if ((options->durable_us && endpoint->options.sealed &&
-         ptcp_durable_new(conn, options->durable_us) < 0) ||
-        ptcp_paths_join(endpoint, conn, association, options) < 0) {
-        ptcp_durable_free(conn);
-        ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
-        stk_free(conn);
-        return NULL;
-    }
     stk_list_init(&conn->ready);
     stk_list_init(&conn->eventful);
     stk_list_init(&conn->queue);
+    ptcp_turn_init(&conn->turn, priority_of(options));
     take_options(conn, options);
-    init_halves(conn, options);
     conn->opened_us = conn->heard_us = conn->progress_us = now_us;
     conn->due = PTCP_DUE_PARAMS;
     conn->blocked_us = UINT64_MAX;
     conn->silence_from = PTCP_SILENCE_BYTES;
     conn->skip_at = 64 + ptcp_endpoint_random(endpoint) % 512;
     conn->asked_every = PTCP_ACK_PACKETS;
+    if (find_place(conn, association, options) < 0) {
+        ptcp_durable_free(conn);
+        ptcp_schedule_leave(&endpoint->schedule, &conn->alarm);
+        stk_free(conn);
+        return NULL;
+    }
     return conn;
 }
 
 void ptcp_conn_forget_sent(struct ptcp_conn *conn)
 {
-    const struct ptcp_sent_ring *ring = &conn->recovery.ring;
+    const struct ptcp_sent_ring *ring;
 
+    if (!conn->engine)
+        return;
+    ring = &conn->engine->recovery.ring;
     for (const struct ptcp_sent *record = ptcp_sent_oldest(ring); record;
          record = ptcp_sent_after(ring, record)) {
         if (record->flags & PTCP_SENT_PROBE && record->state == PTCP_SENT_OUTSTANDING)
             ptcp_mtu_probe_dropped(&conn->path->mtu);
     }
-    ptcp_recovery_free(&conn->recovery, conn->path);
+    ptcp_recovery_free(&conn->engine->recovery, conn->path);
 }
 
 void ptcp_conn_free(struct ptcp_conn *conn)
@@ -120,10 +140,8 @@ void ptcp_conn_free(struct ptcp_conn *conn)
     stk_list_remove(&conn->queue);
     stk_list_remove(&conn->eventful);
     ptcp_conn_forget_sent(conn);
+    ptcp_engine_free(conn);
     ptcp_paths_leave(conn->endpoint, conn->path);
-    ptcp_acks_free(&conn->acks);
-    ptcp_sendbuf_free(&conn->out);
-    ptcp_reasm_free(&conn->in);
     ptcp_durable_free(conn);
     stk_free(conn);
 }
@@ -202,13 +220,14 @@ void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (!ptcp_state_is_open(conn->state))
         return;
-    if (!conn->told_eof && ptcp_reasm_complete(&conn->in)) {
+    if (!conn->told_eof && ptcp_reasm_complete(&conn->engine->in)) {
         conn->told_eof = true;
-        ptcp_acks_hurry(&conn->acks, now_us);
+        ptcp_acks_hurry(&conn->engine->acks, now_us);
         happen(conn, PTCP_EVENT_FIN);
         ptcp_conn_raise(conn, PTCP_RX | PTCP_RX_EOF);
     }
-    if (!conn->told_done && conn->out.fin_acked && conn->out.una == conn->out.end) {
+    if (!conn->told_done && conn->engine->out.fin_acked &&
+        conn->engine->out.una == conn->engine->out.end) {
         conn->told_done = true;
         happen(conn, PTCP_EVENT_FIN_ACKED);
         ptcp_conn_raise(conn, PTCP_TX_DONE);
@@ -226,7 +245,7 @@ void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
     if (conn->passive)
         stk_list_append(&conn->endpoint->accepting, &conn->queue);
     ptcp_conn_raise(conn, PTCP_READY | PTCP_TX);
-    if (conn->out.finished)
+    if (conn->engine->out.finished)
         happen(conn, PTCP_EVENT_FINISH);
 }
 
@@ -236,7 +255,7 @@ void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
 void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *params)
 {
     *params = (struct ptcp_params){
-        .window = conn->flow.granted,
+        .window = conn->engine->flow.granted,
         .max_ack_delay_us = PTCP_ACK_DELAY_US,
         .max_datagram = (uint64_t)(conn->path->mtu.max - conn->path->overhead),
         .ack_packets = PTCP_ACK_PACKETS,
@@ -249,14 +268,15 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
 {
     const uint64_t idle_us = params->idle_timeout_us;
 
-    ptcp_flow_raise(&conn->flow, params->window);
-    conn->recovery.peer_ack_delay_us = clamp(params->max_ack_delay_us, 0, PTCP_ACK_DELAY_MAX_US);
+    ptcp_flow_raise(&conn->engine->flow, params->window);
+    conn->engine->recovery.peer_ack_delay_us =
+        clamp(params->max_ack_delay_us, 0, PTCP_ACK_DELAY_MAX_US);
     if (params->max_datagram)
         ptcp_mtu_limit(&conn->path->mtu,
                        clamp(params->max_datagram, 0, UINT16_MAX) + conn->path->overhead);
     ptcp_path_resize(conn->path);
     if (params->ack_packets)
-        conn->acks.every = (uint32_t)clamp(params->ack_packets, 1, PTCP_ACK_PACKETS_MAX);
+        conn->engine->acks.every = (uint32_t)clamp(params->ack_packets, 1, PTCP_ACK_PACKETS_MAX);
     if (idle_us && (conn->idle_timeout_us == 0 || idle_us < conn->idle_timeout_us))
         conn->idle_timeout_us = idle_us;
     ptcp_durable_agree(conn, params);
@@ -285,7 +305,7 @@ static uint64_t useful_buffer(const struct ptcp_path *path)
  */
 static void tune_send_buffer(struct ptcp_conn *conn)
 {
-    struct ptcp_sendbuf *out = &conn->out;
+    struct ptcp_sendbuf *out = &conn->engine->out;
     const uint64_t most = clamp(useful_buffer(conn->path), 0, conn->send_buffer_max);
 
     if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
@@ -310,13 +330,17 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
     (void)now_us;
     if (conn->error)
         return conn->error;
-    if (conn->out.finished || conn->state == PTCP_STATE_CLOSED)
+    if (conn->state == PTCP_STATE_CLOSED)
+        return STK_ESHUTDOWN;
+    if (!ptcp_conn_wake(conn))
+        return -ENOMEM;
+    if (conn->engine->out.finished)
         return STK_ESHUTDOWN;
     if (wish == 0)
         return 0;
     tune_send_buffer(conn);
-    took = ptcp_sendbuf_put(&conn->out, iov, count);
-    if (took == -ENOMEM && conn->out.una == conn->out.end)
+    took = ptcp_sendbuf_put(&conn->engine->out, iov, count);
+    if (took == -ENOMEM && conn->engine->out.una == conn->engine->out.end)
         return -ENOMEM; /* nothing that could make room later */
     if (took <= 0 || (size_t)took < wish)
         conn->wants_room = conn->was_full = true;
@@ -329,9 +353,13 @@ int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (conn->error)
         return conn->error;
-    if (conn->out.finished)
+    if (conn->buried)
         return 0;
-    conn->out.finished = true;
+    if (!ptcp_conn_wake(conn))
+        return -ENOMEM;
+    if (conn->engine->out.finished)
+        return 0;
+    conn->engine->out.finished = true;
     conn->wants_room = false;
     if (ptcp_state_is_open(conn->state))
         happen(conn, PTCP_EVENT_FINISH);
@@ -342,22 +370,25 @@ int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us)
 
 int ptcp_conn_peek(struct ptcp_conn *conn, struct iovec *slices, int max)
 {
-    const int count = ptcp_reasm_peek(&conn->in, slices, max);
+    const int count = conn->engine ? ptcp_reasm_peek(&conn->engine->in, slices, max) : 0;
 
     if (count > 0 || max == 0)
         return count;
-    if (ptcp_reasm_complete(&conn->in))
+    if (conn->engine ? ptcp_reasm_complete(&conn->engine->in) : conn->rest.ended)
         return 0;
     return conn->error ? conn->error : STK_AGAIN;
 }
 
 void ptcp_conn_consume(struct ptcp_conn *conn, uint64_t now_us, size_t len)
 {
-    ptcp_reasm_consume(&conn->in, len);
-    if (conn->buried || conn->in.fin_offset != UINT64_MAX)
+    if (len == 0)
+        return;
+    ptcp_reasm_consume(&conn->engine->in, len);
+    if (conn->buried || conn->engine->in.fin_offset != UINT64_MAX)
         return; /* nobody waits for more room */
-    ptcp_flow_consumed(&conn->flow, conn->in.consumed, now_us, conn->path->rtt.smoothed_us);
-    if (conn->flow.update)
+    ptcp_flow_consumed(&conn->engine->flow, conn->engine->in.consumed, now_us,
+                       conn->path->rtt.smoothed_us);
+    if (conn->engine->flow.update)
         ptcp_endpoint_touch(conn->endpoint, conn);
 }
 
@@ -400,7 +431,7 @@ void ptcp_conn_release(struct ptcp_conn *conn, uint64_t now_us)
     struct ptcp_endpoint *endpoint = conn->endpoint;
 
     assert(conn->owned);
-    if (!conn->buried && ptcp_reasm_readable(&conn->in) > 0)
+    if (!conn->buried && conn->engine && ptcp_reasm_readable(&conn->engine->in) > 0)
         ptcp_conn_reset(conn, now_us, PTCP_RESET_CANCELLED, -ECONNABORTED,
                         "released with bytes unread");
     ptcp_conn_take_events(conn);
@@ -416,7 +447,10 @@ void ptcp_conn_release(struct ptcp_conn *conn, uint64_t now_us)
         ptcp_conn_fail(conn, now_us, -ECONNABORTED, "released before it was connected");
         return;
     }
-    ptcp_conn_finish(conn, now_us);
+    if (ptcp_conn_finish(conn, now_us) == -ENOMEM) {
+        ptcp_conn_reset(conn, now_us, PTCP_RESET_RESOURCES, -ENOMEM, "out of memory");
+        return;
+    }
     ptcp_endpoint_touch(endpoint, conn);
 }
 
@@ -430,8 +464,14 @@ void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
 {
     const struct ptcp_path *path = conn->path;
     const struct ptcp_rtt *rtt = &path->rtt;
-    const struct ptcp_flow *flow = &conn->flow;
+    const struct ptcp_engine *engine = conn->engine;
+    struct ptcp_engine made;
 
+    if (!engine) {
+        ptcp_engine_make(conn, &made);
+        engine = &made;
+    }
+    const struct ptcp_flow *flow = &engine->flow;
     *stats = (struct stk_ptcp_stats){
         .state = ptcp_state_name(conn->state),
         .congestion = path->cc.type->name,
@@ -441,27 +481,27 @@ void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats)
         .rtt_latest_us = rtt->latest_us,
         .cwnd_bytes = path->cc.window_bytes,
         .ssthresh_bytes = path->cc.ssthresh_bytes,
-        .in_flight_bytes = conn->recovery.in_flight,
+        .in_flight_bytes = engine->recovery.in_flight,
         .pacing_bytes_per_s = path->pacer.rate,
         .delivery_bytes_per_s = path->delivery.rate,
         .packets_sent = conn->packets_sent,
         .packets_received = conn->packets_received,
-        .packets_lost = conn->recovery.lost_packets,
-        .packets_spurious = conn->recovery.spurious_packets,
-        .probe_timeouts = conn->recovery.timeouts,
-        .persistent_congestions = conn->recovery.persistent,
+        .packets_lost = engine->recovery.lost_packets,
+        .packets_spurious = engine->recovery.spurious_packets,
+        .probe_timeouts = engine->recovery.timeouts,
+        .persistent_congestions = engine->recovery.persistent,
         .bytes_sent = conn->bytes_sent,
         .bytes_received = conn->bytes_received,
         .bytes_resent = conn->bytes_resent,
-        .stream_sent = conn->out.next,
-        .stream_acked = conn->out.una,
-        .stream_received = conn->in.contiguous,
-        .stream_consumed = conn->in.consumed,
+        .stream_sent = engine->out.next,
+        .stream_acked = engine->out.una,
+        .stream_received = engine->in.contiguous,
+        .stream_consumed = engine->in.consumed,
         .send_window_bytes =
-            flow->peer_limit > conn->out.next ? flow->peer_limit - conn->out.next : 0,
+            flow->peer_limit > engine->out.next ? flow->peer_limit - engine->out.next : 0,
         .receive_window_bytes = flow->window,
-        .ecn_ce_received = conn->acks.ecn[2],
-        .ecn_ce_sent = conn->recovery.ecn.ce,
+        .ecn_ce_received = engine->acks.ecn[2],
+        .ecn_ce_sent = engine->recovery.ecn.ce,
         .handshake_us = conn->handshake_us,
         .path_changes = conn->path_changes,
         .mtu_bytes = path->mtu.current,

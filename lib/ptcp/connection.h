@@ -7,17 +7,13 @@
 #ifndef STK_PTCP_CONNECTION_H
 #define STK_PTCP_CONNECTION_H
 
-#include "acks.h"
 #include "dgram.h"
 #include "durable.h"
-#include "flow.h"
+#include "engine.h"
 #include "list.h"
 #include "paths.h"
 #include "ptcp.h"
-#include "reasm.h"
-#include "recovery.h"
 #include "schedule.h"
-#include "sendbuf.h"
 #include "state.h"
 #include "table.h"
 #include "trace.h"
@@ -87,11 +83,8 @@ struct ptcp_conn {
     const char *error_text; /* static */
     uint8_t cookie[PTCP_COOKIE_MAX_BYTES];
 
-    struct ptcp_recovery recovery;
-    struct ptcp_acks acks;
-    struct ptcp_sendbuf out;
-    struct ptcp_reasm in;
-    struct ptcp_flow flow;
+    struct ptcp_engine *engine;   /* NULL: it rests */
+    struct ptcp_rest rest;        /* for who has no engine */
     struct ptcp_durable *durable; /* NULL: it ends with its association */
 
     uint64_t connect_timeout_us, user_timeout_us, idle_timeout_us, keepalive_us, linger_us;
@@ -141,7 +134,17 @@ void ptcp_conn_set_priority(struct ptcp_conn *conn, uint8_t priority);
 /* Bytes taken by send and not acknowledged. */
 static inline uint64_t ptcp_conn_unsent(const struct ptcp_conn *conn)
 {
-    return conn->out.end - conn->out.una;
+    return conn->engine ? conn->engine->out.end - conn->engine->out.una : 0;
+}
+
+/* The number of its next packet, and what the peer's next one must have at least. */
+static inline uint64_t ptcp_conn_next_packet(const struct ptcp_conn *conn)
+{
+    return conn->engine ? conn->engine->recovery.ring.next : conn->rest.next_packet;
+}
+static inline uint64_t ptcp_conn_expected(const struct ptcp_conn *conn)
+{
+    return conn->engine ? ptcp_acks_expected(&conn->engine->acks) : conn->rest.expected_packet;
 }
 
 /* --- For the endpoint ------------------------------------------------------------------------- */

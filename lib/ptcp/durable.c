@@ -133,7 +133,7 @@ bool ptcp_durable_suspend(struct ptcp_conn *conn, uint64_t now_us)
         return false;
     conn->endpoint->suspended += !durable->lost;
     durable->lost = true;
-    ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
     if (!conn->was_busy)
         conn->progress_us = now_us;
     conn->was_busy = true;
@@ -235,7 +235,7 @@ void ptcp_durable_resumed(struct ptcp_conn *conn, uint64_t now_us)
     if (durable->seek != PTCP_SEEK_NOT)
         enter(conn, PTCP_SEEK_NOT, UINT64_MAX);
     conn->progress_us = now_us;
-    ptcp_recovery_abandon(&conn->recovery, conn->path, &ptcp_conn_owner, conn);
+    ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
     if (conn->path->users == 1)
         ptcp_path_reset(conn->path, now_us);
     ptcp_endpoint_go_on(conn->endpoint, conn);

@@ -125,8 +125,8 @@ static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
     entry->peer_id = conn->peer_id;
     entry->association = ptcp_conn_association(conn);
     entry->peer = conn->path->peer;
-    entry->next_packet = conn->recovery.ring.next;
-    entry->received = ptcp_acks_expected(&conn->acks);
+    entry->next_packet = ptcp_conn_next_packet(conn) + (reset ? 1 : 0);
+    entry->received = ptcp_conn_expected(conn);
     entry->reset = reset;
     entry->code = code;
 }
@@ -137,7 +137,7 @@ static void tell_reset(struct ptcp_endpoint *endpoint, const struct ptcp_conn *c
                                                        .reset = true,
                                                        .destination = conn->peer_id,
                                                        .source = conn->slot.id,
-                                                       .packet = conn->recovery.ring.next,
+                                                       .packet = ptcp_conn_next_packet(conn),
                                                        .code = code,
                                                        .association = ptcp_conn_association(conn),
                                                        .peer = conn->path->peer,
@@ -151,14 +151,13 @@ void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, 
 
     assert(!conn->buried);
     forget(endpoint, conn);
-    if (reset) {
+    if (reset)
         tell_reset(endpoint, conn, code);
-        conn->recovery.ring.next++;
-    }
     if (reset || waits)
         leave_an_answer(endpoint, conn, now_us, reset, code);
-    ptcp_recovery_free(&conn->recovery, conn->path);
-    ptcp_sendbuf_free(&conn->out);
+    ptcp_conn_forget_sent(conn);
+    if (conn->engine)
+        ptcp_sendbuf_free(&conn->engine->out);
     if (conn->owned)
         stk_list_append(&endpoint->buried, &conn->queue);
     else
@@ -796,16 +795,21 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
 /* It has nothing to send now: sleep until its next deadline, or for ever. */
 static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
 {
-    const bool busy = ptcp_sendbuf_busy(&conn->out) || conn->recovery.in_flight > 0;
+    const struct ptcp_engine *engine = conn->engine;
+    const bool busy = ptcp_sendbuf_busy(&engine->out) || engine->recovery.in_flight > 0;
 
     if (busy && !conn->was_busy)
         conn->progress_us = now_us;
     conn->was_busy = busy;
     stk_list_remove(&conn->ready);
-    if (conn->state == PTCP_STATE_TIME_WAIT)
+    if (conn->state == PTCP_STATE_TIME_WAIT) {
         ptcp_endpoint_bury(endpoint, conn, now_us, false, 0);
-    else
-        set_alarm(endpoint, conn, now_us);
+        return;
+    }
+    /* One that has just been opened may have to wait for long. */
+    if (engine->out.end == 0 && engine->in.contiguous == 0 && ptcp_conn_is_quiet(conn))
+        ptcp_conn_rest(conn);
+    set_alarm(endpoint, conn, now_us);
 }
 
 /*
@@ -817,6 +821,12 @@ static bool look_after(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, u
 {
     struct ptcp_path *path = conn->path;
     uint64_t wait_us;
+
+    if (!ptcp_conn_wake(conn)) {
+        stk_list_remove(&conn->ready);
+        ptcp_schedule_set(&endpoint->schedule, &conn->alarm, now_us + RETRY_US);
+        return false;
+    }
     const bool now = ptcp_conn_wants_turn(conn) && ptcp_turns_is_next(&path->turns, &conn->turn) &&
                      ptcp_path_is_open(path, now_us, &wait_us);
 

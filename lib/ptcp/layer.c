@@ -335,7 +335,7 @@ static void fill_stats(const struct ptcp_conn *conn, struct stk_stats *out)
         .packets_received = stats.packets_received,
         .packets_lost = stats.packets_lost - stats.packets_spurious,
         .bytes_retransmitted = stats.bytes_resent,
-        .ecn_ce = conn->recovery.ecn.ce,
+        .ecn_ce = stats.ecn_ce_sent,
         .mtu = stats.mtu_bytes,
     };
     snprintf(out->congestion_control, sizeof(out->congestion_control), "%s", stats.congestion);

@@ -86,7 +86,7 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
         path = path_new(endpoint, association, &same);
     if (!path)
         return -ENOMEM;
-    ptcp_recovery_abandon(&conn->recovery, old, &ptcp_conn_owner, conn);
+    ptcp_recovery_abandon(&conn->engine->recovery, old, &ptcp_conn_owner, conn);
     if (path == old)
         return 0; /* only its keys are new */
     ptcp_paths_retire(endpoint, conn);

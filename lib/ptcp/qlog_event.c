@@ -218,7 +218,7 @@ static void acked(struct ptcp_trace *trace, const struct ptcp_conn *conn,
 
 static const char *loss_trigger(const struct ptcp_conn *conn, const struct ptcp_sent *record)
 {
-    const struct ptcp_recovery *recovery = &conn->recovery;
+    const struct ptcp_recovery *recovery = &conn->engine->recovery;
 
     if (record->state != PTCP_SENT_LOST)
         return "abandoned";
@@ -266,7 +266,7 @@ static const char *congestion_state(const struct ptcp_conn *conn)
 
     if (cc->type->phase)
         return cc->type->phase(cc);
-    if (ptcp_cc_in_recovery(cc, conn->recovery.newest_acked_us))
+    if (ptcp_cc_in_recovery(cc, conn->engine->recovery.newest_acked_us))
         return "recovery";
     return ptcp_cc_in_slow_start(cc) ? "slow_start" : "congestion_avoidance";
 }
@@ -331,10 +331,10 @@ static void write_metrics(struct ptcp_json *json, struct ptcp_qlog_said *said,
     write_if_new(json, "congestion_window", path->cc.window_bytes, &said->window_bytes);
     if (path->cc.ssthresh_bytes != UINT64_MAX)
         write_if_new(json, "ssthresh", path->cc.ssthresh_bytes, &said->ssthresh_bytes);
-    write_if_new(json, "bytes_in_flight", conn->recovery.in_flight, &said->in_flight_bytes);
+    write_if_new(json, "bytes_in_flight", conn->engine->recovery.in_flight, &said->in_flight_bytes);
     /* qlog counts it in bits per second. */
     write_if_new(json, "pacing_rate", path->pacer.rate * 8, &said->pacing_bits_per_s);
-    write_if_new(json, "pto_count", conn->recovery.pto_count, &said->pto_count);
+    write_if_new(json, "pto_count", conn->engine->recovery.pto_count, &said->pto_count);
 }
 
 static void updated(struct ptcp_trace *trace, const struct ptcp_conn *conn)

@@ -1,0 +1,156 @@
+#include "engine.h"
+
+#include "alloc.h"
+#include "connection.h"
+#include "endpoint.h"
+
+#include <assert.h>
+
+static void make_receiver(const struct ptcp_conn *conn, struct ptcp_engine *engine)
+{
+    const struct ptcp_rest *rest = &conn->rest;
+    struct ptcp_acks *acks = &engine->acks;
+
+    ptcp_acks_init(acks);
+    acks->floor = rest->expected_packet;
+    acks->max_delay_us = rest->ack_delay_us;
+    acks->every = rest->ack_every;
+    acks->frequency_sequence = rest->frequency_sequence;
+    acks->newest_us = conn->heard_us;
+    for (int i = 0; i < 3; i++)
+        acks->ecn[i] = rest->ecn[i];
+    if (rest->expected_packet > 0) /* of one interval: that takes no memory */
+        ptcp_ranges_add(&acks->received, rest->expected_packet - 1, rest->expected_packet);
+    ptcp_reasm_init(&engine->in, &conn->endpoint->pool);
+    engine->in.consumed = engine->in.contiguous = rest->received;
+    if (rest->ended)
+        engine->in.fin_offset = rest->received;
+    ptcp_flow_init(&engine->flow, rest->window, rest->window_max);
+    engine->flow.granted = rest->granted;
+    engine->flow.peer_limit = rest->peer_limit;
+    engine->flow.mark = rest->received;
+    engine->flow.mark_us = conn->endpoint->now_us;
+}
+
+static void make_sender(const struct ptcp_conn *conn, struct ptcp_engine *engine)
+{
+    const struct ptcp_rest *rest = &conn->rest;
+    struct ptcp_recovery *recovery = &engine->recovery;
+
+    ptcp_recovery_init(recovery);
+    recovery->ring.first = recovery->ring.next = recovery->largest_acked = rest->next_packet;
+    recovery->last_eliciting_us = rest->last_eliciting_us;
+    recovery->peer_ack_delay_us = rest->peer_ack_delay_us;
+    recovery->reorder_packets = rest->reorder_packets;
+    recovery->reorder_eighths = rest->reorder_eighths;
+    recovery->lost_packets = rest->lost;
+    recovery->spurious_packets = rest->spurious;
+    recovery->timeouts = rest->timeouts;
+    recovery->persistent = rest->persistent;
+    recovery->ecn = (struct ptcp_ecn_counts){rest->ecn_sent, rest->ecn_ect0, rest->ecn_ce};
+    ptcp_sendbuf_init(&engine->out, &conn->endpoint->pool, rest->send_limit);
+    engine->out.una = engine->out.next = engine->out.end = rest->sent;
+    engine->out.finished = engine->out.fin_sent = engine->out.fin_acked = rest->finished;
+}
+
+void ptcp_engine_make(const struct ptcp_conn *conn, struct ptcp_engine *engine)
+{
+    make_receiver(conn, engine);
+    make_sender(conn, engine);
+}
+
+bool ptcp_conn_wake(struct ptcp_conn *conn)
+{
+    if (conn->engine)
+        return true;
+    assert(!conn->buried);
+    conn->engine = stk_alloc(sizeof(*conn->engine));
+    if (!conn->engine)
+        return false;
+    ptcp_engine_make(conn, conn->engine);
+    return true;
+}
+
+static bool receiver_is_quiet(const struct ptcp_engine *engine)
+{
+    const struct ptcp_acks *acks = &engine->acks;
+    const struct ptcp_reasm *in = &engine->in;
+
+    return acks->waiting == 0 && acks->due_us == UINT64_MAX && ptcp_reasm_readable(in) == 0 &&
+           in->ahead.count == 0 && (in->fin_offset == UINT64_MAX || ptcp_reasm_complete(in)) &&
+           !engine->flow.update && (acks->ecn[0] | acks->ecn[1] | acks->ecn[2]) <= UINT32_MAX;
+}
+
+static bool sender_is_quiet(const struct ptcp_engine *engine)
+{
+    const struct ptcp_recovery *recovery = &engine->recovery;
+    const struct ptcp_ecn_counts *ecn = &recovery->ecn;
+
+    return recovery->ring.first == recovery->ring.next && recovery->in_flight == 0 &&
+           recovery->loss_us == UINT64_MAX && recovery->probes == 0 &&
+           (ecn->sent | ecn->ect0 | ecn->ce) <= UINT32_MAX && !ptcp_sendbuf_busy(&engine->out);
+}
+
+/* Whoever watches, or may have to go on elsewhere, wants to see everything. */
+bool ptcp_conn_is_quiet(const struct ptcp_conn *conn)
+{
+    return conn->engine && ptcp_state_is_open(conn->state) && conn->state != PTCP_STATE_TIME_WAIT &&
+           conn->confirmed && conn->due == 0 && conn->error == 0 && !conn->trace &&
+           !conn->durable && !ptcp_turn_waits(&conn->turn) &&
+           conn->engine->in.contiguous < conn->silence_from && receiver_is_quiet(conn->engine) &&
+           sender_is_quiet(conn->engine);
+}
+
+static uint32_t capped(uint64_t value) { return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX; }
+
+void ptcp_conn_rest(struct ptcp_conn *conn)
+{
+    const struct ptcp_engine *engine = conn->engine;
+    const struct ptcp_recovery *recovery = &engine->recovery;
+    const struct ptcp_acks *acks = &engine->acks;
+
+    assert(ptcp_conn_is_quiet(conn));
+    conn->rest = (struct ptcp_rest){
+        .next_packet = recovery->ring.next,
+        .expected_packet = ptcp_acks_expected(acks),
+        .sent = engine->out.end,
+        .received = engine->in.contiguous,
+        .granted = engine->flow.granted,
+        .peer_limit = engine->flow.peer_limit,
+        .last_eliciting_us = recovery->last_eliciting_us,
+        .frequency_sequence = acks->frequency_sequence,
+        .window = (uint32_t)engine->flow.window,
+        .window_max = (uint32_t)engine->flow.window_max,
+        .send_limit = (uint32_t)engine->out.limit,
+        .ack_delay_us = (uint32_t)acks->max_delay_us,
+        .peer_ack_delay_us = (uint32_t)recovery->peer_ack_delay_us,
+        .lost = capped(recovery->lost_packets),
+        .spurious = capped(recovery->spurious_packets),
+        .timeouts = capped(recovery->timeouts),
+        .persistent = capped(recovery->persistent),
+        .ecn_sent = (uint32_t)recovery->ecn.sent,
+        .ecn_ect0 = (uint32_t)recovery->ecn.ect0,
+        .ecn_ce = (uint32_t)recovery->ecn.ce,
+        .ecn = {(uint32_t)acks->ecn[0], (uint32_t)acks->ecn[1], (uint32_t)acks->ecn[2]},
+        .ack_every = (uint16_t)acks->every,
+        .reorder_packets = (uint16_t)recovery->reorder_packets,
+        .reorder_eighths = (uint8_t)recovery->reorder_eighths,
+        .finished = engine->out.finished,
+        .ended = ptcp_reasm_complete(&engine->in),
+    };
+    ptcp_engine_free(conn);
+}
+
+void ptcp_engine_free(struct ptcp_conn *conn)
+{
+    struct ptcp_engine *engine = conn->engine;
+
+    if (!engine)
+        return;
+    ptcp_recovery_free(&engine->recovery, conn->path);
+    ptcp_acks_free(&engine->acks);
+    ptcp_sendbuf_free(&engine->out);
+    ptcp_reasm_free(&engine->in);
+    stk_free(engine);
+    conn->engine = NULL;
+}
