@@ -112,6 +112,7 @@ static void a_new_connection_begins_with_the_window_that_others_have_earned(void
     uint64_t got[1];
 
     set_up();
+    pair.net.rate_bytes_per_s = 10000000;
     connect_some(1);
     transfer_for(1, 2 * SECOND, got);
     const uint64_t window_bytes = a[0]->path->cc.window_bytes;
@@ -141,6 +142,69 @@ static void the_path_outlives_its_last_connection_for_a_while(void)
     pair_run_for(&pair, 40 * (uint64_t)SECOND);
     CU_ASSERT_PTR_NULL(ptcp_paths_find(pair.end[PAIR_A], ASSOCIATION));
     CU_ASSERT_EQUAL(released, 2);
+    pair_free(&pair);
+}
+
+/* Both ends of an exchange in order, B the second. */
+static void end_in_order(void)
+{
+    connect_some(1);
+    ptcp_conn_finish(a[0], pair.now_us);
+    pair_run_for(&pair, SECOND);
+    ptcp_conn_finish(b[0], pair.now_us);
+    pair_run_for(&pair, SECOND);
+    ptcp_conn_release(a[0], pair.now_us);
+    ptcp_conn_release(b[0], pair.now_us);
+}
+
+static void who_finished_second_has_nothing_to_repeat(void)
+{
+    set_up();
+    end_in_order();
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_A]), 1);
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_B]), 0);
+    pair_free(&pair);
+}
+
+static void in_plain_mode_both_remember_the_connection(void)
+{
+    pair_init(&pair, 1, false);
+    end_in_order();
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_A]), 1);
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_B]), 1);
+    pair_free(&pair);
+}
+
+/* Whatever gets lost at the end, each opening finds its answer and nobody an error. */
+static void many_short_connections_end_in_order_under_loss(void)
+{
+    set_up();
+    connect_some(1);
+    pair.net.loss_permille = 100;
+    for (int i = 1; i < 400; i++) {
+        struct ptcp_conn *opener = pair_open(&pair, PAIR_A, NULL), *listener = NULL;
+        const uint64_t until_us = pair.now_us + 30 * (uint64_t)SECOND;
+        uint64_t got = 0;
+
+        write_some(opener, 100);
+        ptcp_conn_finish(opener, pair.now_us);
+        while (!listener && pair_step(&pair, until_us))
+            listener = ptcp_accept(pair.end[PAIR_B]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(listener);
+        write_some(listener, 100);
+        ptcp_conn_finish(listener, pair.now_us);
+        while ((opener->state != PTCP_STATE_TIME_WAIT || listener->state != PTCP_STATE_TIME_WAIT) &&
+               pair_step(&pair, until_us)) {
+            got += read_all(opener);
+            read_all(listener);
+        }
+        got += read_all(opener);
+        CU_ASSERT_EQUAL(got, 100);
+        CU_ASSERT_EQUAL(opener->error, 0);
+        CU_ASSERT_EQUAL(listener->error, 0);
+        ptcp_conn_release(opener, pair.now_us);
+        ptcp_conn_release(listener, pair.now_us);
+    }
     pair_free(&pair);
 }
 
@@ -279,6 +343,10 @@ static CU_TestInfo tests[] = {
      a_new_connection_begins_with_the_window_that_others_have_earned},
     {"the path outlives its last connection for a while",
      the_path_outlives_its_last_connection_for_a_while},
+    {"who finished second has nothing to repeat", who_finished_second_has_nothing_to_repeat},
+    {"in plain mode both remember the connection", in_plain_mode_both_remember_the_connection},
+    {"many short connections end in order under loss",
+     many_short_connections_end_in_order_under_loss},
     {"an association that was never heard from is released at once",
      an_association_that_was_never_heard_from_is_released_at_once},
     {"an association that fails ends its connections and no others",

@@ -85,6 +85,8 @@ void ptcp_acks_sent(struct ptcp_acks *acks)
 
 void ptcp_acks_confirmed(struct ptcp_acks *acks, uint64_t largest)
 {
+    if (acks->known <= largest)
+        acks->known = largest + 1;
     /* The interval around `largest` stays, so that what comes next still has its neighbour. */
     while (acks->received.count > 1 && ptcp_ranges_at(&acks->received, 0)->end <= largest)
         drop_lowest(acks);

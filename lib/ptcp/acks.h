@@ -16,6 +16,7 @@ enum {
 struct ptcp_acks {
     struct ptcp_ranges received; /* packet numbers; the newest PTCP_ACK_RANGES_MAX intervals */
     uint64_t floor;              /* numbers below are over: acknowledged or given up */
+    uint64_t known;              /* the peer knows that those below have arrived, or are over */
     uint64_t newest_us;          /* when the highest number arrived */
     uint64_t due_us;             /* when the ACK must leave; UINT64_MAX: none is owed */
     uint64_t max_delay_us;

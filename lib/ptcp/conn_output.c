@@ -279,6 +279,15 @@ static void skip_a_number(struct ptcp_conn *conn)
                     ptcp_endpoint_random(conn->endpoint) % SKIP_SPREAD;
 }
 
+/* With our FIN, once the peer's has come: who acknowledges the one then knows of the other. */
+static bool ack_is_worth(const struct ptcp_conn *conn, uint64_t now_us)
+{
+    const struct ptcp_engine *engine = conn->engine;
+
+    return engine->acks.waiting > 0 || engine->acks.due_us <= now_us ||
+           (engine->out.finished && conn->told_eof);
+}
+
 /* Where large packets vanish, small ones tell: after the first probes, they are small. */
 static size_t probe_size(const struct ptcp_conn *conn, size_t size)
 {
@@ -304,7 +313,7 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
         return 0;
     skip_a_number(conn);
     begin(&draft, conn, PTCP_DATA, at, probe ? probe_size(conn, size) : size);
-    if (first && (conn->engine->acks.waiting > 0 || conn->engine->acks.due_us <= now_us))
+    if (first && ack_is_worth(conn, now_us))
         add_ack(&draft, conn, now_us);
     if (first) {
         add_max_data(&draft, conn);

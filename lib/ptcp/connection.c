@@ -108,6 +108,7 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     conn->due = PTCP_DUE_PARAMS;
     conn->blocked_us = UINT64_MAX;
     conn->silence_from = PTCP_SILENCE_BYTES;
+    conn->ended_packet = UINT64_MAX;
     conn->skip_at = 64 + ptcp_endpoint_random(endpoint) % 512;
     conn->asked_every = PTCP_ACK_PACKETS;
     if (find_place(conn, association, options) < 0) {
@@ -222,6 +223,7 @@ void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
         return;
     if (!conn->told_eof && ptcp_reasm_complete(&conn->engine->in)) {
         conn->told_eof = true;
+        conn->ended_packet = ptcp_conn_expected(conn);
         ptcp_acks_hurry(&conn->engine->acks, now_us);
         happen(conn, PTCP_EVENT_FIN);
         ptcp_conn_raise(conn, PTCP_RX | PTCP_RX_EOF);

@@ -93,9 +93,10 @@ struct ptcp_conn {
     uint32_t handshake_us, path_changes;
     uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
     uint64_t
-        silence_from;   /* from this offset of the peer's stream on, its silence is asked about */
-    uint64_t skip_at;   /* packet number to leave out */
-    uint64_t challenge; /* to be echoed in a PATH_RESPONSE */
+        silence_from; /* from this offset of the peer's stream on, its silence is asked about */
+    uint64_t ended_packet; /* the peer's FIN had come in one below; UINT64_MAX: not yet */
+    uint64_t skip_at;      /* packet number to leave out */
+    uint64_t challenge;    /* to be echoed in a PATH_RESPONSE */
     uint64_t frequency_sequence;
     uint32_t asked_every; /* packets per ACK that the peer was last asked for */
     uint8_t blocked_count;

@@ -8,7 +8,7 @@
 
 static const uint64_t DEFAULT_MEMORY_BYTES = UINT64_C(1) << 30;
 static const uint64_t DEFAULT_TIME_WAIT_US = 30000000;
-static const uint32_t DEFAULT_TIME_WAITS = 1024;
+static const uint32_t DEFAULT_TIME_WAITS = 1024, DEFAULT_SEALED_TIME_WAITS = 16384;
 static const uint64_t RETRY_US = 10000;
 
 /* --- Birth and death ---------------------------------------------------------------------------
@@ -30,7 +30,7 @@ static void take_options(struct ptcp_endpoint *endpoint, const struct ptcp_endpo
     if (options->time_wait_us == 0)
         options->time_wait_us = DEFAULT_TIME_WAIT_US;
     if (options->time_wait_max == 0)
-        options->time_wait_max = DEFAULT_TIME_WAITS;
+        options->time_wait_max = options->sealed ? DEFAULT_SEALED_TIME_WAITS : DEFAULT_TIME_WAITS;
 }
 
 uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint)
@@ -118,17 +118,27 @@ static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
                             uint64_t now_us, bool reset, uint64_t code)
 {
     struct ptcp_timewait *entry =
-        ptcp_timewaits_add(&endpoint->timewaits, &endpoint->table, conn->slot.id, now_us);
+        ptcp_timewaits_add(&endpoint->timewaits, &endpoint->table, conn->slot.id,
+                           ptcp_conn_is_plain(conn) ? &conn->path->peer : NULL, now_us);
 
     if (!entry)
         return;
     entry->peer_id = conn->peer_id;
     entry->association = ptcp_conn_association(conn);
-    entry->peer = conn->path->peer;
     entry->next_packet = ptcp_conn_next_packet(conn) + (reset ? 1 : 0);
     entry->received = ptcp_conn_expected(conn);
     entry->reset = reset;
     entry->code = code;
+}
+
+/*
+ * Does the peer wait for no further word of ours? It has acknowledged a packet that acknowledged
+ * its last one. In plain mode an entry also keeps copies of the SYN from beginning anew.
+ */
+static bool peer_knows_all(const struct ptcp_conn *conn)
+{
+    return !ptcp_conn_is_plain(conn) && conn->engine &&
+           conn->engine->acks.known >= conn->ended_packet;
 }
 
 static void tell_reset(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn, uint64_t code)
@@ -153,7 +163,7 @@ void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, 
     forget(endpoint, conn);
     if (reset)
         tell_reset(endpoint, conn, code);
-    if (reset || waits)
+    if (reset || (waits && !peer_knows_all(conn)))
         leave_an_answer(endpoint, conn, now_us, reset, code);
     ptcp_conn_forget_sent(conn);
     if (conn->engine)
@@ -595,8 +605,10 @@ static void answer_late(struct ptcp_endpoint *endpoint, struct ptcp_timewait *en
                                .packet = entry->next_packet++,
                                .acked = packet,
                                .code = entry->code,
-                               .association = entry->association,
-                               .peer = entry->peer};
+                               .association = entry->association};
+
+    if (entry->association == 0)
+        reply.peer = entry->peer;
     if (local)
         reply.local = *local;
     ptcp_endpoint_reply(endpoint, &reply);

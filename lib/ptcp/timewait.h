@@ -17,7 +17,7 @@ struct ptcp_timewait {
     uint64_t received; /* number after the highest one that arrived */
     uint64_t code;     /* of the reset */
     bool reset;
-    struct stk_addr peer;
+    struct stk_addr peer; /* plain mode: else the block ends before it */
 };
 
 struct ptcp_timewaits {
@@ -28,9 +28,12 @@ struct ptcp_timewaits {
 
 void ptcp_timewaits_init(struct ptcp_timewaits *all, uint32_t max, uint64_t duration_us);
 void ptcp_timewaits_free(struct ptcp_timewaits *all, struct ptcp_table *table);
-/* The oldest one makes room if there are too many. NULL without memory: then nobody answers. */
+/*
+ * The oldest one makes room if there are too many. NULL without memory: then nobody answers.
+ * `peer` is NULL in sealed mode.
+ */
 struct ptcp_timewait *ptcp_timewaits_add(struct ptcp_timewaits *all, struct ptcp_table *table,
-                                         uint64_t id, uint64_t now_us);
+                                         uint64_t id, const struct stk_addr *peer, uint64_t now_us);
 void ptcp_timewaits_expire(struct ptcp_timewaits *all, struct ptcp_table *table, uint64_t now_us);
 uint64_t ptcp_timewaits_next_us(const struct ptcp_timewaits *all); /* UINT64_MAX: none */
 
