@@ -100,14 +100,22 @@ static uint64_t part_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
                                                                         : in_flight;
 }
 
+/* Beside others a connection may have so little in flight that no second packet would come. */
+static uint64_t least_ack_packets(const struct ptcp_conn *conn, uint64_t in_flight)
+{
+    const struct ptcp_path *path = conn->path;
+
+    return path->users > 1 && in_flight < 4 * (uint64_t)path->mtu.current ? 1 : PTCP_ACK_PACKETS;
+}
+
 /* With a large window ACKs may be rarer; with a small one they may not. */
 static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
 {
     uint64_t wish =
         part_of_window(conn, in_flight) / conn->path->mtu.current / FREQUENCY_WINDOW_SHARE;
 
-    if (wish < PTCP_ACK_PACKETS)
-        wish = PTCP_ACK_PACKETS;
+    if (wish < least_ack_packets(conn, in_flight))
+        wish = least_ack_packets(conn, in_flight);
     if (wish > FREQUENCY_PACKETS_MAX)
         wish = FREQUENCY_PACKETS_MAX;
     if (wish < 2 * (uint64_t)conn->asked_every && 2 * wish > conn->asked_every)
