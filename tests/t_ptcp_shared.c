@@ -304,6 +304,28 @@ static void a_connection_whose_reader_sleeps_holds_nobody_back(void)
     pair_free(&pair);
 }
 
+static void windows_are_together_within_the_memory_of_the_port(void)
+{
+    const struct ptcp_endpoint_options options = {.max_datagram = 1472, .memory_bytes = 1 << 20};
+    uint64_t got[3], sum = 0;
+
+    pair_init_with(&pair, 1, true, options);
+    pair.end[PAIR_A]->pool.limit = UINT32_MAX; /* only the reader is short of memory */
+    pair.net.rate_bytes_per_s = 20000000;
+    pair.net.delay_us = 50 * MS;
+    connect_some(3);
+    transfer_for(3, 10 * (uint64_t)SECOND, got);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_PTR_NOT_NULL_FATAL(b[i]->engine);
+        CU_ASSERT_TRUE(got[i] > 1000000);
+        sum += b[i]->engine->flow.window;
+    }
+    CU_ASSERT_EQUAL(pair.end[PAIR_B]->windows, sum);
+    CU_ASSERT_TRUE(sum > 3 * (256 << 10)); /* some have grown */
+    CU_ASSERT_TRUE(sum <= 1 << 20);
+    pair_free(&pair);
+}
+
 static void a_connection_that_ends_gives_its_part_of_the_window_back(void)
 {
     set_up();
@@ -356,6 +378,8 @@ static CU_TestInfo tests[] = {
     {"an option gives the urgency", an_option_gives_the_urgency},
     {"a connection whose reader sleeps holds nobody back",
      a_connection_whose_reader_sleeps_holds_nobody_back},
+    {"windows are together within the memory of the port",
+     windows_are_together_within_the_memory_of_the_port},
     {"a connection that ends gives its part of the window back",
      a_connection_that_ends_gives_its_part_of_the_window_back},
     {"a further connection needs no round trip", a_further_connection_needs_no_round_trip},

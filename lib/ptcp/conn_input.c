@@ -166,8 +166,10 @@ static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
 
 static void take_blocked(struct ptcp_conn *conn, uint64_t now_us)
 {
+    const uint64_t window = conn->engine->flow.window;
     ptcp_flow_blocked(&conn->engine->flow, ptcp_reasm_readable(&conn->engine->in), now_us,
                       conn->path->rtt.smoothed_us);
+    ptcp_conn_bound_window(conn, window);
     conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;
     ptcp_acks_hurry(&conn->engine->acks, now_us);
 }

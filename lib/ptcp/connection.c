@@ -29,9 +29,11 @@ static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *
     const uint64_t window_max =
         clamp(or_default(options->receive_window_max, STK_PTCP_RECEIVE_WINDOW_MAX),
               STK_PTCP_BUFFER_MIN, UINT64_C(1) << 30);
+    const uint64_t memory = conn->endpoint->options.memory_bytes;
+    const uint64_t left = memory > conn->endpoint->windows ? memory - conn->endpoint->windows : 0;
     const uint64_t window =
         clamp(or_default(options->receive_window_init, STK_PTCP_RECEIVE_WINDOW_INIT),
-              STK_PTCP_BUFFER_MIN, window_max);
+              STK_PTCP_BUFFER_MIN, clamp(left, STK_PTCP_BUFFER_MIN, window_max));
 
     conn->connect_timeout_us = or_default(options->connect_timeout_us, STK_PTCP_CONNECT_TIMEOUT_US);
     conn->user_timeout_us = or_default(options->user_timeout_us, STK_PTCP_USER_TIMEOUT_US);
@@ -388,8 +390,10 @@ void ptcp_conn_consume(struct ptcp_conn *conn, uint64_t now_us, size_t len)
     ptcp_reasm_consume(&conn->engine->in, len);
     if (conn->buried || conn->engine->in.fin_offset != UINT64_MAX)
         return; /* nobody waits for more room */
+    const uint64_t window = conn->engine->flow.window;
     ptcp_flow_consumed(&conn->engine->flow, conn->engine->in.consumed, now_us,
                        conn->path->rtt.smoothed_us);
+    ptcp_conn_bound_window(conn, window);
     if (conn->engine->flow.update)
         ptcp_endpoint_touch(conn->endpoint, conn);
 }

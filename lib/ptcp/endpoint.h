@@ -69,6 +69,8 @@ struct ptcp_endpoint {
     struct ptcp_table paths; /* by association */
     struct ptcp_schedule schedule;
     struct ptcp_pool pool;
+    uint64_t
+        windows; /* of all connections that do not rest: the sum of what they grant at a time */
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
     struct stk_node active;     /* paths at which somebody waits, and may send */

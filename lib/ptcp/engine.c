@@ -68,6 +68,7 @@ bool ptcp_conn_wake(struct ptcp_conn *conn)
     if (!conn->engine)
         return false;
     ptcp_engine_make(conn, conn->engine);
+    conn->endpoint->windows += conn->engine->flow.window;
     return true;
 }
 
@@ -147,10 +148,24 @@ void ptcp_engine_free(struct ptcp_conn *conn)
 
     if (!engine)
         return;
+    assert(conn->endpoint->windows >= engine->flow.window);
+    conn->endpoint->windows -= engine->flow.window;
     ptcp_recovery_free(&engine->recovery, conn->path);
     ptcp_acks_free(&engine->acks);
     ptcp_sendbuf_free(&engine->out);
     ptcp_reasm_free(&engine->in);
     stk_free(engine);
     conn->engine = NULL;
+}
+
+void ptcp_conn_bound_window(struct ptcp_conn *conn, uint64_t before)
+{
+    struct ptcp_endpoint *endpoint = conn->endpoint;
+    struct ptcp_flow *flow = &conn->engine->flow;
+    const uint64_t grown = flow->window - before;
+
+    if (endpoint->windows + grown > endpoint->options.memory_bytes)
+        flow->window = before;
+    else
+        endpoint->windows += grown;
 }
