@@ -266,7 +266,7 @@ static void pump(struct stk_conn *conn)
 static void pump_opened(struct stk_conn *conn)
 {
     opened(conn);
-    stk_conn_set_marks(conn, BLOCK_BYTES / 4, BLOCK_BYTES);
+    stk_conn_set_marks(conn, 0, 1); /* what waits, waits here and not in the library */
     pump(conn);
 }
 
