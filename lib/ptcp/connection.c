@@ -9,7 +9,8 @@
 
 enum {
     SEND_BUFFER_START = 256 << 10,
-    SEND_BUFFER_LATE = 1 << 20,     /* what a path may take while the user sleeps */
+    NEAR_US = 1000,
+    SEND_BUFFER_NEAR = 4 << 20,
     SEND_BUFFER_CROWDED = 64 << 10, /* where that many share a path, and their bytes wait anyway */
     CROWD = 8,
 };
@@ -290,17 +291,15 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
  * ------------------------------------------------------------------------------ */
 
 /*
- * What the path can use: four times its bandwidth-delay product (losses keep bytes for several
- * round trips) and what the user may be late with. Where round trips are short that is far less
- * than a window which nothing ever stops, and the bytes stay in the processor's cache.
+ * Twice the window keeps the path busy while the user sleeps. Where a round trip takes less than a
+ * millisecond, nothing may ever stop the window from growing, and what lies in a buffer that large
+ * has left the processor's cache before it is sent.
  */
 static uint64_t useful_buffer(const struct ptcp_path *path)
 {
-    const uint64_t window = 2 * path->cc.window_bytes;
+    const bool near = path->rtt.sampled && path->rtt.min_us < NEAR_US;
 
-    if (!path->rtt.sampled)
-        return window;
-    return clamp(path->delivery.rate / 250000 * path->rtt.min_us + SEND_BUFFER_LATE, 0, window);
+    return clamp(2 * path->cc.window_bytes, 0, near ? SEND_BUFFER_NEAR : UINT64_MAX);
 }
 
 /*
