@@ -503,7 +503,7 @@ static void an_ack_looks_through_a_bounded_number_of_lost_packets(void)
     connect_liar(32 << 20);
     recovery = &liar.conn->engine->recovery;
     CU_ASSERT_TRUE(grow_window(16 << 20));
-    liar.conn->out.limit = 16 << 20; /* as it becomes where round trips are longer */
+    liar.conn->engine->out.limit = 16 << 20; /* as it becomes where round trips are longer */
     first = liar.peer_next;
     for (int i = 0; i < 100 && liar.peer_next < first + 3 * PTCP_LATE_MAX; i++) {
         write_all();
