@@ -128,6 +128,18 @@ static void a_new_connection_begins_with_the_window_that_others_have_earned(void
     pair_free(&pair);
 }
 
+/* Openings are small and far between: their rate is not the path's, and must not become its pace.
+ */
+static void openings_say_nothing_of_the_path_s_rate(void)
+{
+    set_up();
+    connect_some(MANY);
+    const uint64_t window_bytes = (uint64_t)PTCP_CC_INITIAL_PACKETS * 1000;
+    const uint64_t rate = window_bytes * 1000000 / a[0]->path->rtt.smoothed_us;
+    CU_ASSERT_TRUE(a[0]->path->pacer.rate >= rate);
+    pair_free(&pair);
+}
+
 static void the_path_outlives_its_last_connection_for_a_while(void)
 {
     set_up();
@@ -363,6 +375,7 @@ static CU_TestInfo tests[] = {
     {"plain connections have paths of their own", plain_connections_have_paths_of_their_own},
     {"a new connection begins with the window that others have earned",
      a_new_connection_begins_with_the_window_that_others_have_earned},
+    {"openings say nothing of the path's rate", openings_say_nothing_of_the_path_s_rate},
     {"the path outlives its last connection for a while",
      the_path_outlives_its_last_connection_for_a_while},
     {"who finished second has nothing to repeat", who_finished_second_has_nothing_to_repeat},

@@ -189,6 +189,14 @@ static void set_pacing_rate(struct ptcp_cc *cc, unsigned percent)
         bbr->pacing_rate = rate;
 }
 
+/* The window over the round trip, as fast as Startup goes. */
+static uint64_t first_pacing_rate(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt)
+{
+    const uint64_t bytes = cc->window_bytes * gains[PTCP_BBR_STARTUP].pacing / 100;
+
+    return bytes * 1000000 / max_u64(rtt->smoothed_us, 1) + 1;
+}
+
 static uint64_t volume_cap(const struct ptcp_cc *cc, const struct ptcp_bbr *bbr)
 {
     uint64_t cap = UINT64_MAX;
@@ -230,6 +238,9 @@ static void on_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
     check_probe_rtt(cc, ack);
     ptcp_bbr_model_advance(bbr, ack);
     bbr->bw = min_u64(ptcp_bbr_max_bw(bbr), bbr->bw_shortterm);
+    /* Where few bytes have gone so far, as in a handshake, their rate says nothing. */
+    if (bbr->pacing_rate == 0 && ack->rtt->sampled)
+        bbr->pacing_rate = first_pacing_rate(cc, ack->rtt);
     set_pacing_rate(cc, gains[bbr->state].pacing);
     set_window(cc, ack);
 }
@@ -301,18 +312,14 @@ static void on_undo(struct ptcp_cc *cc, uint64_t delivered)
     bbr->undo.state = PTCP_BBR_CRUISE;
 }
 
-/* The first round is paced too: the window over the round trip, as fast as Startup goes. */
+/* The first round is paced too. */
 static uint64_t pacing_rate(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt)
 {
     const struct ptcp_bbr *bbr = (const struct ptcp_bbr *)cc->state;
 
     if (bbr->pacing_rate > 0)
         return bbr->pacing_rate;
-    if (!rtt->sampled)
-        return 0;
-    return cc->window_bytes * gains[PTCP_BBR_STARTUP].pacing / 100 * 1000000 /
-               max_u64(rtt->smoothed_us, 1) +
-           1;
+    return rtt->sampled ? first_pacing_rate(cc, rtt) : 0;
 }
 
 static const char *phase(const struct ptcp_cc *cc)
