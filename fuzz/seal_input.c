@@ -106,7 +106,8 @@ static void send_sealed(enum seal_message type, const uint8_t *data, size_t len)
     memcpy(run.data, data, run.size);
     stk_store_be32(packet + 4, s->remote_index);
     stk_store_be64(packet + 8, s->counter);
-    s->send.aead->seal_run(&s->send, &run, SEAL_HEADER, s->counter++);
+    s->send.aead->seal_run(seal_session_key(association, &s->send, seal_now(association->port)),
+                           &run, SEAL_HEADER, s->counter++);
     world_inject(&world, &a->addr, &b->addr, packet, run.size + (size_t)SEAL_OVERHEAD);
 }
 

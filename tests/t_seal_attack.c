@@ -222,7 +222,9 @@ static void a_counter_beyond_the_end_is_refused_even_if_genuine(void)
         packet[0] = SEAL_DATA;
         stk_store_be32(packet + 4, s->remote_index);
         stk_store_be64(packet + 8, edges[i]);
-        s->send.aead->seal_run(&s->send, &run, SEAL_HEADER, edges[i]);
+        void *key = seal_session_key(world_association(a, id), &s->send, seal_now(world_seal(a)));
+        CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+        s->send.aead->seal_run(key, &run, SEAL_HEADER, edges[i]);
         const int before = b->inputs;
         world_inject(&world, &a->addr, &b->addr, packet, sizeof(packet));
         world_run(&world, SECOND / 10);

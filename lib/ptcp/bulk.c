@@ -86,13 +86,15 @@ static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk
 static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
                         const uint8_t *at)
 {
-    struct ptcp_sent record = {.offset = conn->engine->out.next,
-                               .len = bulk->payload,
-                               .size = conn->path->mtu.current,
-                               .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
+    /* Made where it stays: a copy right after would wait for each of its parts. */
+    struct ptcp_sent *record = ptcp_sent_room(&conn->engine->recovery.ring);
 
-    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, &record);
-    PTCP_TRACE(conn->trace, sent, conn, &record, at, (size_t)bulk->full - bulk->tag);
+    *record = (struct ptcp_sent){.offset = conn->engine->out.next,
+                                 .len = bulk->payload,
+                                 .size = conn->path->mtu.current,
+                                 .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
+    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, record);
+    PTCP_TRACE(conn->trace, sent, conn, record, at, (size_t)bulk->full - bulk->tag);
     conn->engine->out.next += bulk->payload;
 }
 

@@ -1,4 +1,5 @@
 #include "bulk.h"
+#include "company.h"
 #include "connection.h"
 #include "endpoint.h"
 #include "error.h"
@@ -451,6 +452,21 @@ static void mark(struct ptcp_conn *conn, struct stk_run *run, bool handshake)
     run->ecn = conn->engine->recovery.marks ? STK_ECN_ECT0 : STK_ECN_NOT;
 }
 
+size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room)
+{
+    size_t size;
+
+    if (!control_is_due(conn, now_us) || handshake_is_due(conn, now_us) ||
+        ptcp_durable_shows(conn, now_us) || conn->engine->acks.received.count > PTCP_COMPANY_RANGES)
+        return 0;
+    size = build_data(conn, now_us, at, room, true, false);
+    if (size == 0)
+        return 0;
+    note_app_limited(conn);
+    PTCP_TRACE(conn->trace, updated, conn);
+    return size;
+}
+
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
                      size_t capacity, uint32_t allowance)
 {
@@ -465,9 +481,11 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
         return 0;
     const bool handshake = handshake_is_due(conn, now_us);
     mark(conn, run, handshake);
-    if (handshake)
-        return single(run,
-                      build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path)));
+    if (handshake) {
+        size = build_handshake(conn, now_us, run->data, ptcp_path_packet_size(conn->path));
+        note_app_limited(conn); /* else the rate of openings would pass for the path's */
+        return single(run, size);
+    }
     if (is_handshaking(conn))
         return 0;
     if (ptcp_durable_shows(conn, now_us))

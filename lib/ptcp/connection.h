@@ -186,6 +186,8 @@ extern const struct ptcp_recovery_owner ptcp_conn_owner;
 /* With about `allowance` stream bytes; 0: only what needs no turn at the path. */
 int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, uint8_t *buffer,
                      size_t capacity, uint32_t allowance);
+/* A packet of what is due besides stream bytes, for a run of others' (company.h); 0: nothing is. */
+size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room);
 /* Has it something to send that needs a turn? */
 bool ptcp_conn_wants_turn(const struct ptcp_conn *conn);
 

@@ -1,6 +1,7 @@
 #include "endpoint.h"
 
 #include "alloc.h"
+#include "company.h"
 #include "error.h"
 #include "tag.h"
 
@@ -920,8 +921,10 @@ int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run 
     while (!stk_list_empty(&endpoint->ready)) {
         struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
 
-        if (look_after(endpoint, conn, now_us, run, datagrams, room))
+        if (look_after(endpoint, conn, now_us, run, datagrams, room)) {
+            ptcp_company_controls(endpoint, conn, now_us, run, room);
             return 1;
+        }
     }
     return serve_paths(endpoint, now_us, run, datagrams, room);
 }

@@ -71,8 +71,9 @@ void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record)
         return;
     }
     assert(ring->next - ring->first < ring->capacity);
-    slot = &ring->slots[record->packet & (ring->capacity - 1)];
-    *slot = *record;
+    slot = ptcp_sent_room(ring);
+    if (slot != record)
+        *slot = *record;
     ring->next++;
     if (slot->state != PTCP_SENT_DONE)
         append(ring, &ring->live, slot);

@@ -75,6 +75,11 @@ void ptcp_sent_init(struct ptcp_sent_ring *ring);
 void ptcp_sent_free(struct ptcp_sent_ring *ring);
 /* Makes sure that a packet with (or without) stream data can be recorded: 0 or an error. */
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data);
+/* Where the record of the next packet will be; it may be made there. Needs a reserve. */
+static inline struct ptcp_sent *ptcp_sent_room(const struct ptcp_sent_ring *ring)
+{
+    return &ring->slots[ring->next & (ring->capacity - 1)];
+}
 /* Records the packet with the number `ring->next`. Never fails after a reserve. */
 void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record);
 /* Leaves out a number. Needs a reserve. */
