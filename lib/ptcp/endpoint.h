@@ -27,6 +27,7 @@ enum {
     PTCP_CONNECTIONS_DEFAULT = 1 << 16, /* of a listener that was told nothing */
     PTCP_REPLIES_MAX = 64,              /* stateless answers that wait for output */
     PTCP_OUTPUT_GATHER_BYTES = STK_RUN_COUNT_MAX * sizeof(struct iovec),
+    PTCP_RETRY_US = 10000, /* what was due, and could not be done, is tried again */
     PTCP_OUTPUT_BYTES_MIN = 65536 + 1024 + PTCP_OUTPUT_GATHER_BYTES,
 };
 
@@ -144,6 +145,16 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 /* It is over: out of the table; freed if released. With an entry that answers for it. */
 void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us,
                         bool reset, uint64_t code);
+/*
+ * A connection that begins; NULL: no memory. Its owner sets what it knows before it is watched by a
+ * tracer.
+ */
+struct ptcp_conn *ptcp_endpoint_add(struct ptcp_endpoint *endpoint, uint64_t id, uint64_t now_us,
+                                    uint64_t association, const struct stk_ptcp_options *options);
+void ptcp_endpoint_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
+/* For its next deadline. What is due now, and was not done, lacks memory or a socket: later. */
+void ptcp_endpoint_set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn,
+                             uint64_t now_us);
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply);
 /* Over another path or association, with nothing in flight. */
 void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);

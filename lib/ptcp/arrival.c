@@ -1,0 +1,159 @@
+#include "arrival.h"
+
+#include "tag.h"
+
+#include <assert.h>
+
+bool ptcp_arrival_is_plain(const struct ptcp_arrival *arrival)
+{
+    return arrival->run->association == 0;
+}
+
+bool ptcp_arrival_tag_ok(const struct ptcp_arrival *arrival, uint64_t source)
+{
+    return !ptcp_arrival_is_plain(arrival) ||
+           ptcp_tag_ok(arrival->header.destination, source, arrival->bytes, arrival->size);
+}
+
+bool ptcp_arrival_is_from(const struct ptcp_arrival *arrival, uint64_t association,
+                          const struct stk_addr *peer)
+{
+    if (!ptcp_arrival_is_plain(arrival))
+        return association == arrival->run->association;
+    return association == 0 && arrival->run->peer && stk_addr_equal(peer, arrival->run->peer);
+}
+
+bool ptcp_arrival_find(struct stk_reader frames, uint8_t type, struct ptcp_frame *frame)
+{
+    struct ptcp_ack ack;
+
+    while (ptcp_frame_read(&frames, frame, &ack) > 0) {
+        if (frame->type == type)
+            return true;
+    }
+    return false;
+}
+
+void ptcp_arrival_deliver(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    ptcp_conn_input(conn, arrival->now_us, &arrival->header, arrival->frames, arrival->run,
+                    arrival->size);
+}
+
+void ptcp_arrival_answer(struct ptcp_endpoint *endpoint, const struct ptcp_arrival *arrival,
+                         uint8_t type, uint64_t code)
+{
+    struct ptcp_reply reply = {.type = type,
+                               .destination = arrival->header.source,
+                               .code = code,
+                               .association = arrival->run->association};
+
+    if (arrival->run->peer)
+        reply.peer = *arrival->run->peer;
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
+static void on_data(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    if (conn->durable)
+        ptcp_durable_resumed(conn, arrival->now_us);
+    if (conn->state == PTCP_STATE_SYN_RECEIVED)
+        ptcp_conn_establish(conn, arrival->now_us);
+    conn->confirmed = conn->path->validated = true;
+    conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
+    ptcp_arrival_deliver(conn, arrival);
+}
+
+static void on_retry(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    struct ptcp_frame cookie;
+
+    if (ptcp_arrival_find(arrival->frames, PTCP_FRAME_COOKIE, &cookie))
+        ptcp_conn_retry(conn, arrival->now_us, cookie.data, cookie.len);
+}
+
+static void on_refuse(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    ptcp_conn_fail(conn, arrival->now_us, -ECONNREFUSED, "nobody listens there");
+}
+
+/* Only who shows its token over this association is told so. */
+static void on_unknown(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    if (conn->durable && conn->durable->seek == PTCP_SEEK_SHOW &&
+        ptcp_arrival_is_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
+        ptcp_conn_fail(conn, arrival->now_us, -ECONNRESET,
+                       "the peer does not know this connection any more, so it can't be resumed");
+}
+
+static void on_connection(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
+{
+    const uint8_t type = arrival->header.type;
+    const uint64_t source = type == PTCP_DATA ? conn->peer_id : arrival->header.source;
+
+    if (type == PTCP_REFUSE && ptcp_state_is_open(conn->state)) {
+        on_unknown(conn, arrival);
+        return;
+    }
+    if (!ptcp_state_takes(conn->state, type) || !ptcp_arrival_tag_ok(arrival, source) ||
+        !ptcp_arrival_is_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
+        return;
+    switch (type) {
+    case PTCP_SYN_ACK:
+        ptcp_opening_syn_ack(conn, arrival);
+        break;
+    case PTCP_RETRY:
+        on_retry(conn, arrival);
+        break;
+    case PTCP_REFUSE:
+        on_refuse(conn, arrival);
+        break;
+    default:
+        assert(type == PTCP_DATA);
+        on_data(conn, arrival);
+    }
+}
+
+static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run,
+                        const uint8_t *bytes, size_t size)
+{
+    struct ptcp_arrival arrival = {.now_us = now_us, .run = run, .bytes = bytes, .size = size};
+    const size_t tag = ptcp_arrival_is_plain(&arrival) ? PTCP_TAG_BYTES : 0;
+    struct ptcp_slot *slot;
+
+    if (size < tag || ptcp_arrival_is_plain(&arrival) == endpoint->options.sealed)
+        return;
+    arrival.frames = stk_reader_of(bytes, size - tag);
+    if (ptcp_header_read(&arrival.frames, &arrival.header) < 0)
+        return;
+    if (arrival.header.type == PTCP_SYN) {
+        ptcp_opening_syn(endpoint, &arrival);
+        return;
+    }
+    slot = ptcp_table_find(&endpoint->table, arrival.header.destination);
+    if (arrival.header.type == PTCP_RESUME) {
+        ptcp_opening_resume(endpoint, slot, &arrival);
+        return;
+    }
+    if (!slot && arrival.header.type == PTCP_SYN_ACK)
+        ptcp_opening_stray(endpoint, &arrival);
+    if (!slot)
+        return;
+    if (slot->over)
+        ptcp_late_packet(endpoint, STK_CONTAINER(slot, struct ptcp_timewait, slot), &arrival);
+    else
+        on_connection(STK_CONTAINER(slot, struct ptcp_conn, slot), &arrival);
+}
+
+void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
+                int count)
+{
+    endpoint->now_us = now_us;
+    for (int r = 0; r < count; r++) {
+        for (unsigned i = 0; i < runs[r].count; i++)
+            take_packet(endpoint, now_us, &runs[r], stk_run_at(&runs[r], i),
+                        stk_run_size(&runs[r], i));
+    }
+}

@@ -1,0 +1,59 @@
+#include "arrival.h"
+
+/* What an entry in TIME_WAIT says to a packet. */
+static void answer_late(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                        uint64_t packet, const struct stk_addr *local)
+{
+    struct ptcp_reply reply = {.type = PTCP_DATA,
+                               .reset = entry->reset,
+                               .destination = entry->peer_id,
+                               .source = entry->slot.id,
+                               .packet = entry->next_packet++,
+                               .acked = packet,
+                               .code = entry->code,
+                               .association = entry->association};
+
+    if (entry->association == 0)
+        reply.peer = entry->peer;
+    if (local)
+        reply.local = *local;
+    ptcp_endpoint_reply(endpoint, &reply);
+}
+
+void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                      const struct ptcp_arrival *arrival)
+{
+    const uint64_t packet = ptcp_packet_number(arrival->header.packet, entry->received);
+    struct ptcp_frame frame;
+
+    if (arrival->header.type != PTCP_DATA || !ptcp_arrival_tag_ok(arrival, entry->peer_id) ||
+        !ptcp_arrival_is_from(arrival, entry->association, &entry->peer) ||
+        ptcp_arrival_find(arrival->frames, PTCP_FRAME_RESET, &frame))
+        return;
+    struct stk_reader frames = arrival->frames;
+    struct ptcp_ack ack;
+    bool eliciting = false;
+    while (ptcp_frame_read(&frames, &frame, &ack) > 0)
+        eliciting |= ptcp_frame_elicits(frame.type);
+    if (!eliciting)
+        return;
+    if (packet >= entry->received)
+        entry->received = packet + 1;
+    answer_late(endpoint, entry, packet, arrival->run->local);
+}
+
+void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
+{
+    const uint32_t count = endpoint->timewaits.count;
+    uint32_t skip = count > PTCP_REPLIES_MAX ? count - PTCP_REPLIES_MAX : 0; /* the oldest */
+
+    STK_LIST_EACH(node, &endpoint->timewaits.list)
+    {
+        struct ptcp_timewait *entry = STK_CONTAINER(node, struct ptcp_timewait, node);
+
+        if (skip > 0)
+            skip--;
+        else if (entry->received > 0)
+            answer_late(endpoint, entry, entry->received - 1, NULL);
+    }
+}
