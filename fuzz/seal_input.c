@@ -84,9 +84,9 @@ static void send_initiation(const uint8_t *data, size_t len)
     seal_handshake_header(packet, SEAL_INITIATION, 12345);
     memcpy(agreed, SEAL_PROLOGUE, name);
     memcpy(agreed + name, packet, SEAL_HANDSHAKE_HEADER);
-    seal_noise_init(&noise, true, own, world_seal(b)->local_static.public_key, agreed,
+    seal_noise_init(&noise, own, world_seal(b)->local_static.public_key, ephemeral, agreed,
                     name + SEAL_HANDSHAKE_HEADER);
-    if (seal_noise_write_first(&noise, ephemeral, payload, len, packet + SEAL_HANDSHAKE_HEADER))
+    if (seal_noise_write_first(&noise, payload, len, packet + SEAL_HANDSHAKE_HEADER))
         abort();
     const size_t total = SEAL_HANDSHAKE_HEADER + SEAL_NOISE_FIRST_OVERHEAD + len + 32;
     seal_mac1_write(&world_seal(b)->macs, packet, packet + total - 32);

@@ -74,6 +74,14 @@ static struct seal_noise_pair pair_of(const struct field *secret)
     return pair;
 }
 
+static int read_first(struct seal_noise *noise, const uint8_t *message, size_t len, uint8_t *out)
+{
+    struct seal_noise_reading reading = {noise, message, len, out, 0};
+
+    seal_noise_read_first(&reading, 1);
+    return reading.code;
+}
+
 /* One side writes, the other reads: both against the vector. */
 static void check_handshake(const struct vector *v, struct seal_noise *i, struct seal_noise *r)
 {
@@ -83,18 +91,18 @@ static void check_handshake(const struct vector *v, struct seal_noise *i, struct
     uint8_t out[FIELD_MAX];
 
     CU_ASSERT_EQUAL(memcmp(rs.public_key, v->init_remote.bytes, 32), 0);
-    seal_noise_init(i, true, &is, v->init_remote.bytes, v->prologue.bytes, v->prologue.len);
-    seal_noise_init(r, false, &rs, NULL, v->prologue.bytes, v->prologue.len);
+    seal_noise_init(i, &is, v->init_remote.bytes, v->init_ephemeral.bytes, v->prologue.bytes,
+                    v->prologue.len);
+    seal_noise_init(r, &rs, NULL, v->resp_ephemeral.bytes, v->prologue.bytes, v->prologue.len);
 
-    CU_ASSERT_EQUAL(seal_noise_write_first(i, v->init_ephemeral.bytes, p0->bytes, p0->len, out), 0);
+    CU_ASSERT_EQUAL(seal_noise_write_first(i, p0->bytes, p0->len, out), 0);
     CU_ASSERT_EQUAL(c0->len, p0->len + SEAL_NOISE_FIRST_OVERHEAD);
     CU_ASSERT_EQUAL(memcmp(out, c0->bytes, c0->len), 0);
-    CU_ASSERT_EQUAL(seal_noise_read_first(r, c0->bytes, c0->len, out), 0);
+    CU_ASSERT_EQUAL(read_first(r, c0->bytes, c0->len, out), 0);
     CU_ASSERT_EQUAL(memcmp(out, p0->bytes, p0->len), 0);
     CU_ASSERT_EQUAL(memcmp(r->remote_static, is.public_key, 32), 0);
 
-    CU_ASSERT_EQUAL(seal_noise_write_second(r, v->resp_ephemeral.bytes, p1->bytes, p1->len, out),
-                    0);
+    CU_ASSERT_EQUAL(seal_noise_write_second(r, p1->bytes, p1->len, out), 0);
     CU_ASSERT_EQUAL(memcmp(out, c1->bytes, c1->len), 0);
     CU_ASSERT_EQUAL(seal_noise_read_second(i, c1->bytes, c1->len, out), 0);
     CU_ASSERT_EQUAL(memcmp(out, p1->bytes, p1->len), 0);
@@ -164,14 +172,15 @@ static void every_flipped_byte_fails(void)
     for (size_t k = 0; k < c0->len; k++) {
         memcpy(message, c0->bytes, c0->len);
         message[k] ^= 0x20;
-        seal_noise_init(&r, false, &rs, NULL, v.prologue.bytes, v.prologue.len);
-        CU_ASSERT_EQUAL(seal_noise_read_first(&r, message, c0->len, out), -1);
+        seal_noise_init(&r, &rs, NULL, v.resp_ephemeral.bytes, v.prologue.bytes, v.prologue.len);
+        CU_ASSERT_EQUAL(read_first(&r, message, c0->len, out), -1);
     }
-    seal_noise_init(&i, true, &is, v.init_remote.bytes, v.prologue.bytes, v.prologue.len);
-    seal_noise_write_first(&i, v.init_ephemeral.bytes, out, 0, message);
-    seal_noise_init(&i, true, &is, v.init_remote.bytes, v.prologue.bytes, v.prologue.len);
-    seal_noise_write_first(&i, v.init_ephemeral.bytes, v.messages[0].payload.bytes,
-                           v.messages[0].payload.len, message);
+    seal_noise_init(&i, &is, v.init_remote.bytes, v.init_ephemeral.bytes, v.prologue.bytes,
+                    v.prologue.len);
+    seal_noise_write_first(&i, out, 0, message);
+    seal_noise_init(&i, &is, v.init_remote.bytes, v.init_ephemeral.bytes, v.prologue.bytes,
+                    v.prologue.len);
+    seal_noise_write_first(&i, v.messages[0].payload.bytes, v.messages[0].payload.len, message);
     for (size_t k = 0; k < c1->len; k++) {
         memcpy(message, c1->bytes, c1->len);
         message[k] ^= 1;
@@ -179,6 +188,45 @@ static void every_flipped_byte_fails(void)
     }
     /* After all of these the genuine one still counts. */
     CU_ASSERT_EQUAL(seal_noise_read_second(&i, c1->bytes, c1->len, out), 0);
+}
+
+/* Each of several in one call: the damaged ones fail, the others are answered as if alone. */
+static void first_messages_read_together_do_not_mix(void)
+{
+    struct vector v;
+    struct seal_noise i, r[SEAL_NOISE_TOGETHER];
+    struct seal_noise_reading readings[SEAL_NOISE_TOGETHER];
+    uint8_t messages[SEAL_NOISE_TOGETHER][FIELD_MAX], out[FIELD_MAX];
+
+    CU_ASSERT_TRUE_FATAL(load(&v, "noise_ik_cacophony.txt"));
+    const struct seal_noise_pair rs = pair_of(&v.resp_static);
+    const struct field *p0 = &v.messages[0].payload;
+    struct seal_noise_pair is = pair_of(&v.init_static);
+
+    for (unsigned damaged = 0; damaged < 1u << SEAL_NOISE_TOGETHER; damaged += 37) {
+        for (unsigned k = 0; k < SEAL_NOISE_TOGETHER; k++) {
+            v.init_ephemeral.bytes[0] = v.resp_ephemeral.bytes[0] = (uint8_t)(8 * k);
+            seal_noise_init(&i, &is, rs.public_key, v.init_ephemeral.bytes, "", 0);
+            seal_noise_init(&r[k], &rs, NULL, v.resp_ephemeral.bytes, "", 0);
+            seal_noise_write_first(&i, p0->bytes, p0->len, messages[k]);
+            messages[k][30 * (k % 4)] ^= damaged >> k & 1;
+            readings[k] = (struct seal_noise_reading){
+                &r[k], messages[k], p0->len + SEAL_NOISE_FIRST_OVERHEAD, messages[k], 0};
+        }
+        seal_noise_read_first(readings, SEAL_NOISE_TOGETHER);
+        for (unsigned k = 0; k < SEAL_NOISE_TOGETHER; k++) {
+            CU_ASSERT_EQUAL(readings[k].code, damaged >> k & 1 ? -1 : 0);
+            if (readings[k].code)
+                continue;
+            CU_ASSERT_EQUAL(memcmp(messages[k], p0->bytes, p0->len), 0);
+            v.init_ephemeral.bytes[0] = (uint8_t)(8 * k);
+            seal_noise_init(&i, &is, rs.public_key, v.init_ephemeral.bytes, "", 0);
+            seal_noise_write_first(&i, p0->bytes, p0->len, out);
+            CU_ASSERT_EQUAL(seal_noise_write_second(&r[k], p0->bytes, p0->len, out), 0);
+            CU_ASSERT_EQUAL(
+                seal_noise_read_second(&i, out, p0->len + SEAL_NOISE_SECOND_OVERHEAD, out), 0);
+        }
+    }
 }
 
 static void a_point_of_low_order_is_refused(void)
@@ -190,8 +238,8 @@ static void a_point_of_low_order_is_refused(void)
 
     memcpy(pair.secret, secret, 32);
     crypto_scalarmult_base(pair.public_key, secret);
-    seal_noise_init(&i, true, &pair, zero, "", 0);
-    CU_ASSERT_EQUAL(seal_noise_write_first(&i, secret, secret, 0, out), -1);
+    seal_noise_init(&i, &pair, zero, secret, "", 0);
+    CU_ASSERT_EQUAL(seal_noise_write_first(&i, secret, 0, out), -1);
 }
 
 static void wiping_leaves_zeros(void)
@@ -202,7 +250,7 @@ static void wiping_leaves_zeros(void)
 
     memcpy(pair.secret, secret, 32);
     crypto_scalarmult_base(pair.public_key, secret);
-    seal_noise_init(&i, true, &pair, pair.public_key, "x", 1);
+    seal_noise_init(&i, &pair, pair.public_key, secret, "x", 1);
     seal_noise_wipe(&i);
     memset(&zeros, 0, sizeof(zeros));
     CU_ASSERT_EQUAL(memcmp(&i, &zeros, sizeof(i)), 0);
@@ -214,6 +262,7 @@ int main(void)
         {"cacophony's vector passes", cacophony_vector_passes},
         {"snow's vector passes", snow_vector_passes},
         {"every flipped byte fails", every_flipped_byte_fails},
+        {"first messages read together do not mix", first_messages_read_together_do_not_mix},
         {"a point of low order is refused", a_point_of_low_order_is_refused},
         {"wiping leaves zeros", wiping_leaves_zeros},
         CU_TEST_INFO_NULL,

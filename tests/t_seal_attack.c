@@ -293,6 +293,55 @@ static void under_load_spoofed_sources_cost_no_state(void)
     end();
 }
 
+/* The last packet on the wire, as a run of its own. */
+static struct stk_run run_of(struct world_packet *packet)
+{
+    *packet = world.log[world.logged - 1];
+    return (struct stk_run){.data = packet->data,
+                            .stride = packet->len,
+                            .size = packet->len,
+                            .last_size = packet->len,
+                            .count = 1,
+                            .peer = &packet->from};
+}
+
+static void data_of_a_batch_comes_before_its_handshakes(void)
+{
+    static struct world_packet packets[SEAL_WAITING];
+    struct stk_run runs[SEAL_WAITING];
+    struct world_node *c;
+    uint64_t newcomer;
+    char options[128];
+
+    establish();
+    world.filter = drop_all;
+    snprintf(options, sizeof(options), ",peer=%s", bob_text);
+    CU_ASSERT_EQUAL_FATAL(open_as(&carol, options, false, &c), 0);
+    CU_ASSERT_EQUAL_FATAL(stk_port_associate(c->port, &b->addr, &newcomer), 0);
+    world_send(c, newcomer, "hello", 5);
+    world_run(&world, 1000);
+    for (unsigned i = 0; i < SEAL_WAITING - 1; i++) {
+        runs[i] = run_of(&packets[i]);
+        CU_ASSERT_EQUAL(packets[i].data[0], SEAL_INITIATION);
+        packets[i].from = world_addr(50 + (int)i, 4000); /* copies, from elsewhere */
+    }
+    packets[0].from = c->addr;
+    world_send_number(a, id, 9);
+    runs[SEAL_WAITING - 1] = run_of(&packets[SEAL_WAITING - 1]);
+
+    const int inputs = b->inputs, responses = count_logged(SEAL_RESPONSE);
+    seal_take_runs(world_seal(b), runs, SEAL_WAITING);
+    CU_ASSERT_EQUAL(b->inputs, inputs + 2);
+    CU_ASSERT_EQUAL(b->seen[9], 1);
+    CU_ASSERT_TRUE(b->len == 5 && !memcmp(b->data, "hello", 5)); /* came last */
+    CU_ASSERT_EQUAL(stats_of(b).associations, 2);
+    world.filter = NULL;
+    world_run(&world, SECOND / 10);
+    CU_ASSERT_EQUAL(c->ready, 1);
+    CU_ASSERT_EQUAL(count_logged(SEAL_RESPONSE), responses + 1);
+    end();
+}
+
 static void one_source_starts_no_more_than_its_share_under_load(void)
 {
     struct seal_limiter *limiter = calloc(1, sizeof(*limiter));
@@ -491,6 +540,8 @@ int main(void)
         {"many packets make new keys", many_packets_make_new_keys},
         {"under load an address must prove itself", under_load_an_address_must_prove_itself},
         {"under load spoofed sources cost no state", under_load_spoofed_sources_cost_no_state},
+        {"data of a batch comes before its handshakes",
+         data_of_a_batch_comes_before_its_handshakes},
         {"one source starts no more than its share under load",
          one_source_starts_no_more_than_its_share_under_load},
         {"an IPv6 source is its 64-bit network", an_ipv6_source_is_its_64_bit_network},

@@ -1,6 +1,6 @@
 #include "noise.h"
 
-#include "curve.h"
+#include "exchange.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -61,20 +61,18 @@ static void mix_hash(struct seal_noise *noise, const void *data, size_t len)
     hash_two(noise->hash, noise->hash, SEAL_NOISE_HASH, data, len);
 }
 
-static int mix_dh(struct seal_noise *noise, const uint8_t secret[SEAL_NOISE_KEY],
-                  const uint8_t public_key[SEAL_NOISE_KEY])
+/* 0, or -1 if the exchange had a point of low order. */
+static int mix_key(struct seal_noise *noise, const uint8_t shared[SEAL_NOISE_KEY])
 {
-    uint8_t shared[crypto_scalarmult_BYTES], first[SEAL_NOISE_HASH], second[SEAL_NOISE_HASH];
-    const int low_order = crypto_scalarmult(shared, secret, public_key);
+    uint8_t first[SEAL_NOISE_HASH], second[SEAL_NOISE_HASH];
 
-    hkdf(first, second, noise->chaining_key, shared, sizeof(shared));
+    hkdf(first, second, noise->chaining_key, shared, SEAL_NOISE_KEY);
     memcpy(noise->chaining_key, first, SEAL_NOISE_HASH);
     memcpy(noise->key, second, SEAL_NOISE_KEY);
     noise->nonce = 0;
-    sodium_memzero(shared, sizeof(shared));
     sodium_memzero(first, sizeof(first));
     sodium_memzero(second, sizeof(second));
-    return low_order;
+    return sodium_is_zero(shared, SEAL_NOISE_KEY) ? -1 : 0;
 }
 
 static void next_nonce(struct seal_noise *noise, uint8_t nonce[12])
@@ -111,102 +109,71 @@ static int decrypt_and_hash(struct seal_noise *noise, const uint8_t *sealed, siz
     return 0;
 }
 
-static void take_ephemeral(struct seal_noise *noise, const uint8_t secret[SEAL_NOISE_KEY])
-{
-    memcpy(noise->local_ephemeral.secret, secret, SEAL_NOISE_KEY);
-    seal_curve_public(noise->local_ephemeral.public_key, secret);
-}
-
-void seal_noise_init(struct seal_noise *noise, bool initiator,
-                     const struct seal_noise_pair *local_static, const uint8_t *remote_static,
+void seal_noise_init(struct seal_noise *noise, const struct seal_noise_pair *local_static,
+                     const uint8_t *remote_static, const uint8_t ephemeral_secret[SEAL_NOISE_KEY],
                      const void *prologue, size_t prologue_len)
 {
     static_assert(sizeof(protocol_name) - 1 <= SEAL_NOISE_HASH, "the name is hashed if longer");
-    assert(initiator == (remote_static != NULL));
 
     memset(noise, 0, sizeof(*noise));
-    noise->initiator = initiator;
+    noise->initiator = remote_static != NULL;
     noise->local_static = *local_static;
+    memcpy(noise->local_ephemeral.secret, ephemeral_secret, SEAL_NOISE_KEY);
     memcpy(noise->hash, protocol_name, sizeof(protocol_name) - 1);
     memcpy(noise->chaining_key, noise->hash, SEAL_NOISE_HASH);
     mix_hash(noise, prologue, prologue_len);
-    if (initiator)
+    if (remote_static)
         memcpy(noise->remote_static, remote_static, SEAL_NOISE_KEY);
-    mix_hash(noise, initiator ? remote_static : local_static->public_key, SEAL_NOISE_KEY);
+    mix_hash(noise, remote_static ? remote_static : local_static->public_key, SEAL_NOISE_KEY);
 }
 
 void seal_noise_wipe(struct seal_noise *noise) { sodium_memzero(noise, sizeof(*noise)); }
 
-int seal_noise_write_first(struct seal_noise *noise, const uint8_t ephemeral_secret[SEAL_NOISE_KEY],
-                           const uint8_t *payload, size_t payload_len, uint8_t *out)
+/* --- The initiator's side -------------------------------------------------------------------- */
+
+int seal_noise_write_first(struct seal_noise *noise, const uint8_t *payload, size_t payload_len,
+                           uint8_t *out)
 {
+    struct seal_noise_pair *const e = &noise->local_ephemeral, *const s = &noise->local_static;
+    uint8_t es[SEAL_NOISE_KEY], ss[SEAL_NOISE_KEY];
+    const struct seal_exchange exchanges[] = {
+        {e->public_key, e->secret, NULL},
+        {es, e->secret, noise->remote_static},
+        {ss, s->secret, noise->remote_static},
+    };
+
     assert(noise->initiator && noise->step == SEAL_NOISE_FIRST);
-
-    take_ephemeral(noise, ephemeral_secret);
-    memcpy(out, noise->local_ephemeral.public_key, SEAL_NOISE_KEY);
+    seal_exchange(exchanges, 3);
+    memcpy(out, e->public_key, SEAL_NOISE_KEY);
     mix_hash(noise, out, SEAL_NOISE_KEY);
-    if (mix_dh(noise, noise->local_ephemeral.secret, noise->remote_static))
-        return -1;
-    encrypt_and_hash(noise, noise->local_static.public_key, SEAL_NOISE_KEY, out + SEAL_NOISE_KEY);
-    if (mix_dh(noise, noise->local_static.secret, noise->remote_static))
-        return -1;
+    int code = mix_key(noise, es);
+    encrypt_and_hash(noise, s->public_key, SEAL_NOISE_KEY, out + SEAL_NOISE_KEY);
+    code |= mix_key(noise, ss);
     encrypt_and_hash(noise, payload, payload_len, out + 2 * SEAL_NOISE_KEY + SEAL_NOISE_TAG);
-    noise->step = SEAL_NOISE_SECOND;
-    return 0;
-}
-
-int seal_noise_read_first(struct seal_noise *noise, const uint8_t *message, size_t len,
-                          uint8_t *payload)
-{
-    const uint8_t *sealed_static = message + SEAL_NOISE_KEY;
-    const uint8_t *sealed_payload = sealed_static + SEAL_NOISE_KEY + SEAL_NOISE_TAG;
-
-    assert(!noise->initiator && noise->step == SEAL_NOISE_FIRST);
-    if (len < SEAL_NOISE_FIRST_OVERHEAD)
-        return -1;
-
-    memcpy(noise->remote_ephemeral, message, SEAL_NOISE_KEY);
-    mix_hash(noise, message, SEAL_NOISE_KEY);
-    if (mix_dh(noise, noise->local_static.secret, noise->remote_ephemeral))
-        return -1;
-    if (decrypt_and_hash(noise, sealed_static, SEAL_NOISE_KEY + SEAL_NOISE_TAG,
-                         noise->remote_static))
-        return -1;
-    if (mix_dh(noise, noise->local_static.secret, noise->remote_static))
-        return -1;
-    if (decrypt_and_hash(noise, sealed_payload, len - (size_t)(sealed_payload - message), payload))
-        return -1;
-    noise->step = SEAL_NOISE_SECOND;
-    return 0;
-}
-
-int seal_noise_write_second(struct seal_noise *noise,
-                            const uint8_t ephemeral_secret[SEAL_NOISE_KEY], const uint8_t *payload,
-                            size_t payload_len, uint8_t *out)
-{
-    assert(!noise->initiator && noise->step == SEAL_NOISE_SECOND);
-
-    take_ephemeral(noise, ephemeral_secret);
-    memcpy(out, noise->local_ephemeral.public_key, SEAL_NOISE_KEY);
-    mix_hash(noise, out, SEAL_NOISE_KEY);
-    if (mix_dh(noise, noise->local_ephemeral.secret, noise->remote_ephemeral))
-        return -1;
-    if (mix_dh(noise, noise->local_ephemeral.secret, noise->remote_static))
-        return -1;
-    encrypt_and_hash(noise, payload, payload_len, out + SEAL_NOISE_KEY);
-    noise->step = SEAL_NOISE_SPLIT;
-    return 0;
+    sodium_memzero(es, sizeof(es));
+    sodium_memzero(ss, sizeof(ss));
+    if (!code)
+        noise->step = SEAL_NOISE_SECOND;
+    return code;
 }
 
 static int read_second(struct seal_noise *noise, const uint8_t *message, size_t len,
                        uint8_t *payload)
 {
+    uint8_t ee[SEAL_NOISE_KEY], se[SEAL_NOISE_KEY];
+    const struct seal_exchange exchanges[] = {
+        {ee, noise->local_ephemeral.secret, message},
+        {se, noise->local_static.secret, message},
+    };
+
     memcpy(noise->remote_ephemeral, message, SEAL_NOISE_KEY);
     mix_hash(noise, message, SEAL_NOISE_KEY);
-    if (mix_dh(noise, noise->local_ephemeral.secret, noise->remote_ephemeral))
-        return -1;
-    if (mix_dh(noise, noise->local_static.secret, noise->remote_ephemeral))
-        return -1;
+    seal_exchange(exchanges, 2);
+    const int code = mix_key(noise, ee) | mix_key(noise, se);
+    sodium_memzero(ee, sizeof(ee));
+    sodium_memzero(se, sizeof(se));
+    if (code)
+        return code;
     return decrypt_and_hash(noise, message + SEAL_NOISE_KEY, len - SEAL_NOISE_KEY, payload);
 }
 
@@ -226,6 +193,129 @@ int seal_noise_read_second(struct seal_noise *noise, const uint8_t *message, siz
     }
     seal_noise_wipe(&trial);
     return result;
+}
+
+/* --- The responder's side -------------------------------------------------------------------- */
+
+/* Exchanges that are to be made together, for those whose messages are good so far. */
+struct plan {
+    struct seal_exchange exchanges[3 * SEAL_NOISE_TOGETHER];
+    unsigned count;
+    uint8_t shared[SEAL_NOISE_TOGETHER][SEAL_NOISE_KEY];
+};
+
+static void plan_one(struct plan *plan, uint8_t *shared, const uint8_t *secret,
+                     const uint8_t *point)
+{
+    plan->exchanges[plan->count++] = (struct seal_exchange){shared, secret, point};
+}
+
+static void carry_out(struct plan *plan)
+{
+    seal_exchange(plan->exchanges, plan->count);
+    plan->count = 0;
+}
+
+/* es; and what the answer needs of the initiator's ephemeral key. */
+static void plan_ephemeral(struct plan *plan, struct seal_noise *noise, uint8_t *es)
+{
+    plan_one(plan, es, noise->local_static.secret, noise->remote_ephemeral);
+    if (!seal_exchange_is_wide())
+        return;
+    plan_one(plan, noise->local_ephemeral.public_key, noise->local_ephemeral.secret, NULL);
+    plan_one(plan, noise->ee, noise->local_ephemeral.secret, noise->remote_ephemeral);
+}
+
+/* ss; and what the answer needs of the initiator's static key. */
+static void plan_static(struct plan *plan, struct seal_noise *noise, uint8_t *ss)
+{
+    plan_one(plan, ss, noise->local_static.secret, noise->remote_static);
+    if (!seal_exchange_is_wide())
+        return;
+    plan_one(plan, noise->se, noise->local_ephemeral.secret, noise->remote_static);
+    noise->answer_ready = true;
+}
+
+static void take_ephemeral(struct seal_noise_reading *r)
+{
+    r->code = r->len < SEAL_NOISE_FIRST_OVERHEAD ? -1 : 0;
+    if (r->code)
+        return;
+    assert(!r->noise->initiator && r->noise->step == SEAL_NOISE_FIRST);
+    memcpy(r->noise->remote_ephemeral, r->message, SEAL_NOISE_KEY);
+    mix_hash(r->noise, r->message, SEAL_NOISE_KEY);
+}
+
+static void take_static(struct seal_noise_reading *r, const uint8_t es[SEAL_NOISE_KEY])
+{
+    r->code = mix_key(r->noise, es);
+    if (!r->code)
+        r->code = decrypt_and_hash(r->noise, r->message + SEAL_NOISE_KEY,
+                                   SEAL_NOISE_KEY + SEAL_NOISE_TAG, r->noise->remote_static);
+}
+
+static void take_payload(struct seal_noise_reading *r, const uint8_t ss[SEAL_NOISE_KEY])
+{
+    const size_t at = 2 * SEAL_NOISE_KEY + SEAL_NOISE_TAG;
+
+    r->code = mix_key(r->noise, ss);
+    if (!r->code)
+        r->code = decrypt_and_hash(r->noise, r->message + at, r->len - at, r->payload);
+    if (!r->code)
+        r->noise->step = SEAL_NOISE_SECOND;
+}
+
+void seal_noise_read_first(struct seal_noise_reading *readings, unsigned count)
+{
+    struct plan plan = {.count = 0};
+
+    assert(count <= SEAL_NOISE_TOGETHER);
+    for (unsigned i = 0; i < count; i++) {
+        take_ephemeral(&readings[i]);
+        if (!readings[i].code)
+            plan_ephemeral(&plan, readings[i].noise, plan.shared[i]);
+    }
+    carry_out(&plan);
+    for (unsigned i = 0; i < count; i++) {
+        if (!readings[i].code)
+            take_static(&readings[i], plan.shared[i]);
+        if (!readings[i].code)
+            plan_static(&plan, readings[i].noise, plan.shared[i]);
+    }
+    carry_out(&plan);
+    for (unsigned i = 0; i < count; i++)
+        if (!readings[i].code)
+            take_payload(&readings[i], plan.shared[i]);
+    sodium_memzero(plan.shared, sizeof(plan.shared));
+}
+
+static void ready_answer(struct seal_noise *noise)
+{
+    struct seal_noise_pair *const e = &noise->local_ephemeral;
+    const struct seal_exchange exchanges[] = {
+        {e->public_key, e->secret, NULL},
+        {noise->ee, e->secret, noise->remote_ephemeral},
+        {noise->se, e->secret, noise->remote_static},
+    };
+
+    if (!noise->answer_ready)
+        seal_exchange(exchanges, 3);
+    noise->answer_ready = true;
+}
+
+int seal_noise_write_second(struct seal_noise *noise, const uint8_t *payload, size_t payload_len,
+                            uint8_t *out)
+{
+    assert(!noise->initiator && noise->step == SEAL_NOISE_SECOND);
+
+    ready_answer(noise);
+    memcpy(out, noise->local_ephemeral.public_key, SEAL_NOISE_KEY);
+    mix_hash(noise, out, SEAL_NOISE_KEY);
+    if (mix_key(noise, noise->ee) || mix_key(noise, noise->se))
+        return -1;
+    encrypt_and_hash(noise, payload, payload_len, out + SEAL_NOISE_KEY);
+    noise->step = SEAL_NOISE_SPLIT;
+    return 0;
 }
 
 void seal_noise_split(struct seal_noise *noise, uint8_t from_initiator[SEAL_NOISE_KEY],

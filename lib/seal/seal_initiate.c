@@ -51,11 +51,12 @@ static int make_initiation(struct seal_association *a, bool with_datagram)
     t->local_index = seal_index_new(a);
     seal_handshake_header(t->packet, SEAL_INITIATION, t->local_index);
     const size_t agreed_len = seal_prologue(agreed, t->packet);
-    seal_noise_init(&t->noise, true, &a->port->local_static, a->remote_static, agreed, agreed_len);
     stk_loop_random(stk_dgram_loop(&a->port->layer), ephemeral, sizeof(ephemeral));
-    const int code = seal_noise_write_first(&t->noise, ephemeral, payload, len,
-                                            t->packet + SEAL_HANDSHAKE_HEADER);
+    seal_noise_init(&t->noise, &a->port->local_static, a->remote_static, ephemeral, agreed,
+                    agreed_len);
     sodium_memzero(ephemeral, sizeof(ephemeral));
+    const int code =
+        seal_noise_write_first(&t->noise, payload, len, t->packet + SEAL_HANDSHAKE_HEADER);
     sodium_memzero(payload, sizeof(payload));
     if (code)
         return code;

@@ -265,17 +265,22 @@ void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int coun
 {
     struct stk_run room[SEAL_UP_RUNS];
     struct seal_replies replies;
+    struct seal_waiting waiting;
 
     assert(!port->up);
     replies.count = 0;
+    waiting.count = 0;
     port->up = room;
     port->replies = &replies;
+    port->waiting = &waiting;
     for (int i = 0; i < count; i++)
         take_run(port, &runs[i]);
     seal_flush_up(port);
     seal_flush_replies(port);
+    seal_take_waiting(port);
     port->up = NULL;
     port->replies = NULL;
+    port->waiting = NULL;
 }
 
 static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count)

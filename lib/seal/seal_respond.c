@@ -17,18 +17,15 @@ void seal_answer_free(struct seal_association *a)
 }
 
 /* Writes a whole response and leaves the noise ready to be split. 0 or -1. */
-static int make_response(struct seal_port *port, struct seal_noise *noise, uint32_t receiver,
+static int make_response(struct seal_noise *noise, uint32_t receiver,
                          const struct seal_second *second, uint8_t *packet, size_t *packet_len)
 {
-    uint8_t payload[SEAL_SECOND_FIELDS + SEAL_FIRST_DATAGRAM_MAX], ephemeral[SEAL_NOISE_KEY];
+    uint8_t payload[SEAL_SECOND_FIELDS + SEAL_FIRST_DATAGRAM_MAX];
     const size_t len = seal_second_write(second, payload);
     struct seal_mac_keys macs;
 
     seal_handshake_header(packet, SEAL_RESPONSE, receiver);
-    stk_loop_random(stk_dgram_loop(&port->layer), ephemeral, sizeof(ephemeral));
-    const int code =
-        seal_noise_write_second(noise, ephemeral, payload, len, packet + SEAL_HANDSHAKE_HEADER);
-    sodium_memzero(ephemeral, sizeof(ephemeral));
+    const int code = seal_noise_write_second(noise, payload, len, packet + SEAL_HANDSHAKE_HEADER);
     sodium_memzero(payload, sizeof(payload));
     if (code)
         return code;
@@ -47,7 +44,7 @@ static void turn_away(struct seal_port *port, const struct stk_run *run, struct 
     uint8_t packet[SEAL_RESPONSE_MAX];
     size_t len;
 
-    if (!make_response(port, noise, receiver, &second, packet, &len))
+    if (!make_response(noise, receiver, &second, packet, &len))
         seal_send_back(port, run, packet, len);
 }
 
@@ -84,8 +81,7 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
     }
     seal_session_drop(a, a->next);
     second.index = seal_index_new(a);
-    if (make_response(a->port, &answer->noise, answer->remote_index, &second, answer->packet,
-                      &packet_len) ||
+    if (make_response(&answer->noise, answer->remote_index, &second, answer->packet, &packet_len) ||
         seal_session_new(a, &answer->noise, answer->aead, second.index, answer->remote_index,
                          &session)) {
         fail_answer(a);
@@ -150,7 +146,6 @@ struct opened {
     struct seal_first first;
     const struct seal_aead *aead; /* the one to use; NULL: none is common */
     bool address_proven;          /* by a cookie */
-    uint8_t payload[SEAL_INITIATION_MAX];
 };
 
 /* Where both sides initiate at once, the lower key's initiation is the one that counts. */
@@ -167,17 +162,37 @@ static bool we_win(const struct seal_association *a, const struct opened *in)
 
 static uint32_t sender_index(const struct opened *in) { return stk_load_be32(in->packet + 4); }
 
-static int open_initiation(struct seal_port *port, struct opened *in)
+static void begin_opening(struct seal_port *port, struct opened *in,
+                          const struct seal_arrival *arrival)
 {
-    const size_t sealed_len = in->len - SEAL_HANDSHAKE_HEADER - 2 * SEAL_MAC;
-    uint8_t agreed[64];
-    const size_t agreed_len = seal_prologue(agreed, in->packet);
+    uint8_t agreed[64], ephemeral[SEAL_NOISE_KEY];
+    const size_t agreed_len = seal_prologue(agreed, arrival->packet);
 
-    seal_noise_init(&in->noise, false, &port->local_static, NULL, agreed, agreed_len);
-    if (seal_noise_read_first(&in->noise, in->packet + SEAL_HANDSHAKE_HEADER, sealed_len,
-                              in->payload))
-        return -1;
-    if (seal_first_parse(&in->first, in->payload, sealed_len - SEAL_NOISE_FIRST_OVERHEAD))
+    in->run = arrival->run;
+    in->packet = arrival->packet;
+    in->len = arrival->len;
+    in->address_proven = arrival->address_proven;
+    stk_loop_random(stk_dgram_loop(&port->layer), ephemeral, sizeof(ephemeral));
+    seal_noise_init(&in->noise, &port->local_static, NULL, ephemeral, agreed, agreed_len);
+    sodium_memzero(ephemeral, sizeof(ephemeral));
+}
+
+/* The payload is opened where it lies. */
+static struct seal_noise_reading reading_of(struct opened *in, uint8_t *packet)
+{
+    return (struct seal_noise_reading){
+        .noise = &in->noise,
+        .message = packet + SEAL_HANDSHAKE_HEADER,
+        .len = in->len - SEAL_HANDSHAKE_HEADER - 2 * SEAL_MAC,
+        .payload = packet + SEAL_HANDSHAKE_HEADER + SEAL_NOISE_FIRST_OVERHEAD - SEAL_TAG,
+    };
+}
+
+static int read_payload(const struct seal_port *port, struct opened *in,
+                        const struct seal_noise_reading *reading)
+{
+    if (reading->code ||
+        seal_first_parse(&in->first, reading->payload, reading->len - SEAL_NOISE_FIRST_OVERHEAD))
         return -1;
     if (!seal_curve_is_same(in->first.key, in->noise.remote_static))
         return -1;
@@ -324,11 +339,47 @@ static void take_opened(struct seal_port *port, struct opened *in)
     begin_answer(a, in, path);
 }
 
+static void take_together(struct seal_port *port, const struct seal_arrival *arrivals,
+                          unsigned count)
+{
+    struct seal_noise_reading readings[SEAL_NOISE_TOGETHER];
+    struct opened opened[SEAL_NOISE_TOGETHER];
+
+    for (unsigned i = 0; i < count; i++) {
+        begin_opening(port, &opened[i], &arrivals[i]);
+        readings[i] = reading_of(&opened[i], arrivals[i].packet);
+    }
+    seal_noise_read_first(readings, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct opened *in = &opened[i];
+        if (read_payload(port, in, &readings[i]))
+            port->stats.forged++;
+        else if (!in->aead)
+            turn_away(port, in->run, &in->noise, sender_index(in), SEAL_NO_CIPHER);
+        else
+            take_opened(port, in);
+    }
+    sodium_memzero(opened, count * sizeof(opened[0]));
+}
+
+void seal_take_waiting(struct seal_port *port)
+{
+    struct seal_waiting *waiting = port->waiting;
+
+    for (unsigned from = 0, part; from < waiting->count; from += part) {
+        part = waiting->count - from;
+        if (part > SEAL_NOISE_TOGETHER)
+            part = SEAL_NOISE_TOGETHER;
+        take_together(port, waiting->arrivals + from, part);
+    }
+    waiting->count = 0;
+}
+
 void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
                           size_t len)
 {
-    struct opened in = {.run = run, .packet = packet, .len = len};
     const bool loaded = seal_meter_count(&port->meter, seal_now(port)) > port->load;
+    struct seal_waiting *waiting = port->waiting;
 
     port->stats.initiations_received++;
     if (!seal_mac1_verify(&port->macs, packet, packet + len - 2 * SEAL_MAC)) {
@@ -337,12 +388,7 @@ void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uin
     }
     if (loaded && refuse_load(port, run, packet, len))
         return;
-    in.address_proven = loaded;
-    if (open_initiation(port, &in))
-        port->stats.forged++;
-    else if (!in.aead)
-        turn_away(port, run, &in.noise, sender_index(&in), SEAL_NO_CIPHER);
-    else
-        take_opened(port, &in);
-    sodium_memzero(&in, sizeof(in));
+    waiting->arrivals[waiting->count++] = (struct seal_arrival){run, packet, len, loaded};
+    if (waiting->count == SEAL_WAITING)
+        seal_take_waiting(port);
 }

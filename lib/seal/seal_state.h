@@ -39,6 +39,7 @@ enum {
     SEAL_LOAD_DEFAULT = 1000, /* initiations a second, from which on cookies are demanded */
     SEAL_UP_RUNS = 16,
     SEAL_REPLIES = 16, /* cookies that go out in one call */
+    SEAL_WAITING = 32, /* initiations that wait for the end of a batch */
     SEAL_MARGIN = 64,  /* room before and behind a packet for layers below */
     SEAL_SEND_RUNS = 32,
 };
@@ -155,6 +156,20 @@ struct seal_replies {
     int count;
 };
 
+/*
+ * Initiations that came in one batch. They wait until the rest of it is done: a flood of handshakes
+ * delays nobody's data by more than the batch's own, and keys are exchanged for many at once.
+ */
+struct seal_waiting {
+    struct seal_arrival {
+        const struct stk_run *run;
+        uint8_t *packet;
+        size_t len;
+        bool address_proven; /* by a cookie */
+    } arrivals[SEAL_WAITING];
+    unsigned count;
+};
+
 /* A port of datagrams below, beside the layers that seal stands on. */
 struct seal_transport {
     struct seal_port *port;
@@ -189,7 +204,8 @@ struct seal_port {
     struct stk_seal_stats stats;
     struct stk_run *up; /* SEAL_UP_RUNS, opened and not yet handed up; NULL outside of input */
     int up_count;
-    struct seal_replies *replies; /* NULL outside of input */
+    struct seal_replies *replies; /* NULL outside of input, as is the next */
+    struct seal_waiting *waiting;
     struct seal_transport *transports[STK_SEAL_TRANSPORTS_MAX];
     stk_seal_path_fn *watcher; /* NULL: nobody */
     void *watching;
@@ -314,8 +330,11 @@ void seal_take_cookie(struct seal_port *port, const uint8_t *packet);
 void seal_answer_free(struct seal_association *a);
 /* Sends the response that is owed, with this datagram if it fits. True if it took it. */
 bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_t len);
+/* Lets those wait that are worth the work. */
 void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
                           size_t len);
+/* Opens those that wait. */
+void seal_take_waiting(struct seal_port *port);
 
 /* --- seal_data.c --------------------------------------------------------------------------- */
 
