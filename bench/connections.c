@@ -13,18 +13,13 @@
  * One line of name=value pairs goes to stdout. Memory is bytes per connection: what the heap lent
  * (mallinfo2) and what became resident, both since before the first of the N.
  */
-#include "seal.h"
-#include "stack.h"
+#include "pair.h"
 
 #include <inttypes.h>
 #include <malloc.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -59,21 +54,20 @@ struct peer {
 };
 
 struct side {
-    struct stk_loop *loop;
+    struct pair pair;
     enum work work;
     unsigned wanted;
     uint64_t window_us;
-    const char *mtu;        /* NULL: searched */
-    int to_peer, from_peer; /* pipes */
+    const char *mtu; /* NULL: searched */
 
     /* The server's. */
-    struct stk_watch question;
     struct stk_node connections;
     struct peer idle_peer;
     uint64_t bytes, accepted;
 
     /* The client's. */
-    char address[256];
+    struct stk_loop *loop;
+    char address[300];
     struct stk_conn *first;
     struct stk_timer timer;
     unsigned begun, open, opening;
@@ -86,22 +80,8 @@ struct side {
 
 static const uint8_t block[BLOCK_BYTES];
 
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "connections: %s: %s\n", what, why);
-    exit(1);
-}
-
 /* --- Measuring ---------------------------------------------------------------------------------
  */
-
-static int64_t microseconds(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static struct use measure(void)
 {
@@ -110,12 +90,12 @@ static struct use measure(void)
     FILE *statm = fopen("/proc/self/statm", "r");
 
     if (!statm || fscanf(statm, "%*d %ld", &pages) != 1)
-        fail("/proc/self/statm", "can't be read");
+        pair_fail("/proc/self/statm", "can't be read");
     fclose(statm);
     return (struct use){.heap = (int64_t)(heap.uordblks + heap.hblkhd),
                         .resident = pages * sysconf(_SC_PAGESIZE),
-                        .cpu_us = microseconds(CLOCK_PROCESS_CPUTIME_ID),
-                        .time_us = microseconds(CLOCK_MONOTONIC)};
+                        .cpu_us = pair_clock_us(CLOCK_PROCESS_CPUTIME_ID),
+                        .time_us = pair_clock_us(CLOCK_MONOTONIC)};
 }
 
 /* --- Server ------------------------------------------------------------------------------------
@@ -195,42 +175,15 @@ static double fairness(struct side *side)
     return squares > 0 ? sum * sum / (squares * count) : 1;
 }
 
-static void on_question(struct stk_watch *watch, unsigned events)
+static void tell(void *user, void *out)
 {
-    struct side *side = STK_CONTAINER(watch, struct side, question);
-    char question;
-
-    (void)events;
-    if (read(side->from_peer, &question, 1) != 1)
-        exit(0); /* the client is done */
+    struct side *side = user;
     const struct report report = {.use = measure(),
                                   .bytes = side->bytes,
                                   .connections = side->accepted,
                                   .fairness = fairness(side)};
-    if (write(side->to_peer, &report, sizeof report) != sizeof report)
-        exit(1);
-}
 
-static int serve(struct side *side, const struct stk_key_pair *key)
-{
-    struct stk_listener *listener;
-    struct stk_error error;
-    struct stk_addr addr;
-    uint16_t port;
-
-    stk_list_init(&side->connections);
-    if (stk_loop_new(NULL, &side->loop) < 0 || stk_seal_set_identity(side->loop, key) < 0)
-        fail("server", "no loop");
-    if (stk_listen(side->loop, "/ip4/127.0.0.1/udp/0/seal,load=1000000,associations=65536/ptcp",
-                   served(side->work), side, &listener, &error) < 0)
-        fail("server", error.text);
-    stk_listener_addr(listener, &addr);
-    port = stk_addr_port(&addr);
-    if (write(side->to_peer, &port, sizeof port) != sizeof port)
-        return 1;
-    stk_watch_init(&side->question, side->loop, side->from_peer, on_question);
-    stk_watch_set(&side->question, STK_READABLE);
-    return stk_loop_run(side->loop) < 0;
+    memcpy(out, &report, sizeof report);
 }
 
 /* --- Client ------------------------------------------------------------------------------------
@@ -240,9 +193,7 @@ static struct report ask(struct side *side)
 {
     struct report report;
 
-    if (write(side->to_peer, "?", 1) != 1 ||
-        read(side->from_peer, &report, sizeof report) != sizeof report)
-        fail("server", "it has gone");
+    pair_ask(&side->pair, &report, sizeof report);
     return report;
 }
 
@@ -277,7 +228,7 @@ static void closed(struct stk_conn *conn, const struct stk_error *error)
     if (side->over)
         return;
     if (error)
-        fail(error->layer, error->text);
+        pair_fail(error->layer, error->text);
     side->open--;
     side->begun--;
     side->done++;
@@ -314,7 +265,7 @@ static void open_one(struct side *side)
             : stk_conn_open_sibling(side->first, used(side->work), side, &conn, &error);
 
     if (code < 0)
-        fail(error.layer, error.text);
+        pair_fail(error.layer, error.text);
     side->begun++;
     side->opening++;
     if (side->work == WORK_STREAMS)
@@ -368,18 +319,18 @@ static void run_client(struct side *side)
     struct stk_error error;
 
     if (stk_loop_new(NULL, &side->loop) < 0)
-        fail("client", "no loop");
+        pair_fail("client", "no loop");
     stk_timer_init(&side->timer, side->loop, on_timer);
     if (side->work == WORK_IDLE || side->work == WORK_SPREAD) {
         side->before = ask(side);
         side->used_before = measure();
         open_more(side);
     } else if (stk_connect(side->loop, side->address, &first, side, NULL, &error) < 0) {
-        fail(error.layer, error.text);
+        pair_fail(error.layer, error.text);
     }
     stk_loop_run(side->loop);
     if (!side->over)
-        fail("client", "it ended early");
+        pair_fail("client", "it ended early");
 }
 
 /* --- Results -----------------------------------------------------------------------------------
@@ -440,53 +391,25 @@ static bool read_arguments(struct side *side, int argc, char **argv)
     return side->wanted > 0 && side->wanted <= 60000 && timed == (seconds >= 0.1 && seconds <= 60);
 }
 
-/* On one processor by the scheduler's whim the two would not show what they can do. */
-static void take_processor(unsigned wish)
+static void start(struct side *side)
 {
-    cpu_set_t allowed, mine;
+    const struct pair_server server = {
+        .recipe = "/ip4/127.0.0.1/udp/0/seal,load=1000000,associations=65536/ptcp",
+        .protocol = served(side->work),
+        .user = side,
+        .report = tell,
+        .report_bytes = sizeof(struct report),
+    };
 
-    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0 || CPU_COUNT(&allowed) < 2)
-        return;
-    CPU_ZERO(&mine);
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &allowed) && wish-- == 0)
-            CPU_SET(cpu, &mine);
-    sched_setaffinity(0, sizeof mine, &mine);
-}
-
-static void start_server(struct side *side)
-{
-    struct stk_key_pair key;
-    char text[STK_KEY_TEXT_MAX];
-    int up[2], down[2];
-    uint16_t port;
-
-    stk_key_pair_new(&key);
-    if (pipe(up) < 0 || pipe(down) < 0)
-        fail("pipe", strerror(errno));
-    const pid_t pid = fork();
-    if (pid < 0)
-        fail("fork", strerror(errno));
-    const bool server = pid == 0;
-    take_processor(server);
-    side->to_peer = server ? down[1] : up[1];
-    side->from_peer = server ? up[0] : down[0];
-    close(server ? down[0] : up[0]);
-    close(server ? up[1] : down[1]);
-    alarm(DEADLINE_S);
-    if (server)
-        _exit(serve(side, &key));
-    if (read(side->from_peer, &port, sizeof port) != sizeof port)
-        fail("server", "it did not start");
-    snprintf(side->address, sizeof side->address, "/ip4/127.0.0.1/udp/%u/seal,peer=%s/ptcp%s%s",
-             port, stk_key_format(key.public_key, text), side->mtu ? ",mtu=" : "",
-             side->mtu ? side->mtu : "");
+    stk_list_init(&side->connections);
+    pair_start(&side->pair, &server, DEADLINE_S);
+    snprintf(side->address, sizeof side->address, "%s%s%s", side->pair.address,
+             side->mtu ? ",mtu=" : "", side->mtu ? side->mtu : "");
 }
 
 int main(int argc, char **argv)
 {
     struct side side = {0};
-    struct rlimit files;
 
     if (!read_arguments(&side, argc, argv)) {
         fprintf(stderr, "usage: connections idle|beside N\n"
@@ -494,10 +417,7 @@ int main(int argc, char **argv)
                         "       connections bulk|spread SECONDS N [MTU]\n");
         return 2;
     }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    start_server(&side);
+    start(&side);
     run_client(&side);
     if (side.window_us)
         print_rate(&side, names[side.work]);

@@ -1,22 +1,19 @@
 /*
- * Full sealed handshakes between two processes: seal's association with new keys on both sides, a
- * PTCP connection on it, its end in order. Every client is somebody whom the server has never seen,
- * on a socket of its own.
+ * Full sealed handshakes between two processes: seal's association, a PTCP connection on it, its
+ * end in order; each from a socket of its own.
  *
- *   handshakes SECONDS N    N at a time
+ *   handshakes new SECONDS N         N at a time, each with a key that the server never saw
+ *   handshakes returning SECONDS N   the same, all with one key that it has seen before
  *
  * One line of name=value pairs goes to stdout. `server_per_core` is how many the server's processor
  * time would have been enough for on one core; `per_s` is limited by the client's core as well.
  */
-#include "seal.h"
-#include "stack.h"
+#include "pair.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WARM_US = 500000, DEADLINE_S = 120 };
@@ -26,28 +23,13 @@ struct report {
     uint64_t ended; /* connections, in order */
 };
 
-static struct stk_loop *loop;
-static int to_peer, from_peer;
+static struct pair pair;
 static uint64_t ended, failed;
-
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "handshakes: %s: %s\n", what, why);
-    exit(1);
-}
-
-static int64_t microseconds(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static struct report report_now(void)
 {
-    return (struct report){.cpu_us = microseconds(CLOCK_PROCESS_CPUTIME_ID),
-                           .time_us = microseconds(CLOCK_MONOTONIC),
+    return (struct report){.cpu_us = pair_clock_us(CLOCK_PROCESS_CPUTIME_ID),
+                           .time_us = pair_clock_us(CLOCK_MONOTONIC),
                            .ended = ended};
 }
 
@@ -61,54 +43,28 @@ static void served(struct stk_conn *conn, const struct stk_error *error)
 
 static const struct stk_protocol server_protocol = {.closed = served};
 
-static void asked(struct stk_watch *watch, unsigned events)
+static void tell(void *user, void *report)
 {
     const struct report now = report_now();
-    char question;
 
-    (void)watch, (void)events;
-    if (read(from_peer, &question, 1) != 1)
-        _exit(0);
-    if (write(to_peer, &now, sizeof now) != sizeof now)
-        fail("server", "the client is gone");
+    (void)user;
+    memcpy(report, &now, sizeof now);
 }
 
-static void serve(const struct stk_key_pair *key)
-{
-    struct stk_watch question;
-    struct stk_error error = {0};
-    struct stk_listener *listener;
-    struct stk_addr address;
-
-    stk_seal_set_identity(loop, key);
-    if (stk_listen(loop, "/ip4/127.0.0.1/udp/0/seal,load=4000000000/ptcp,backlog=4096",
-                   &server_protocol, NULL, &listener, &error))
-        fail("listen", error.text);
-    stk_listener_addr(listener, &address);
-    const uint16_t port = stk_addr_port(&address);
-    if (write(to_peer, &port, sizeof port) != sizeof port)
-        fail("server", "the client is gone");
-    stk_watch_init(&question, loop, from_peer, asked);
-    stk_watch_set(&question, STK_READABLE);
-    stk_loop_run(loop);
-}
+static const struct pair_server server_side = {
+    .recipe = "/ip4/127.0.0.1/udp/0/seal,load=4000000000/ptcp,backlog=4096",
+    .protocol = &server_protocol,
+    .report = tell,
+    .report_bytes = sizeof(struct report),
+};
 
 /* --- Client ---------------------------------------------------------------------------------- */
 
-static char address[256];
+static struct stk_loop *loop;
 static struct stk_timer timer;
 static uint64_t window_us;
 static struct report server[2], client[2];
 static int reports;
-
-static struct report ask(void)
-{
-    struct report answer;
-
-    if (write(to_peer, "?", 1) != 1 || read(from_peer, &answer, sizeof answer) != sizeof answer)
-        fail("server", "it is gone");
-    return answer;
-}
 
 static void open_one(void);
 
@@ -124,19 +80,19 @@ static void closed(struct stk_conn *conn, const struct stk_error *error)
 
 static const struct stk_protocol client_protocol = {.opened = opened, .closed = closed};
 
-/* No identity is set: each connection makes a passing one. */
+/* Where no identity is set, each connection makes a passing one. */
 static void open_one(void)
 {
     struct stk_error error = {0};
     struct stk_conn *conn;
 
-    if (stk_connect(loop, address, &client_protocol, NULL, &conn, &error))
-        fail("connect", error.text);
+    if (stk_connect(loop, pair.address, &client_protocol, NULL, &conn, &error))
+        pair_fail("connect", error.text);
 }
 
 static void on_timer(struct stk_timer *due)
 {
-    server[reports] = ask();
+    pair_ask(&pair, &server[reports], sizeof server[reports]);
     client[reports++] = report_now();
     if (reports == 2)
         stk_loop_stop(loop);
@@ -144,69 +100,47 @@ static void on_timer(struct stk_timer *due)
         stk_timer_at(due, stk_loop_now_us(loop) + window_us);
 }
 
-static void print(void)
+static void print(const char *name)
 {
     const double seconds = (double)(server[1].time_us - server[0].time_us) / 1e6;
     const double count = (double)(server[1].ended - server[0].ended);
     const double server_us = (double)(server[1].cpu_us - server[0].cpu_us) / count;
     const double client_us = (double)(client[1].cpu_us - client[0].cpu_us) / count;
 
-    printf("handshakes per_s=%.0f server_us=%.1f server_per_core=%.0f client_us=%.1f "
-           "failed=%" PRIu64 "\n",
-           count / seconds, server_us, 1e6 / server_us, client_us, failed);
+    printf("%s per_s=%.0f server_us=%.1f server_per_core=%.0f client_us=%.1f failed=%" PRIu64 "\n",
+           name, count / seconds, server_us, 1e6 / server_us, client_us, failed);
 }
 
-static void start_server(void)
+static void run_client(const struct stk_key_pair *identity, unsigned long at_a_time)
 {
-    struct stk_key_pair key;
-    char text[STK_KEY_TEXT_MAX];
-    int up[2], down[2];
-    uint16_t port;
-
-    stk_key_pair_new(&key);
-    if (pipe(up) < 0 || pipe(down) < 0)
-        fail("pipe", strerror(errno));
-    const pid_t pid = fork();
-    if (pid < 0)
-        fail("fork", strerror(errno));
-    to_peer = pid ? up[1] : down[1];
-    from_peer = pid ? down[0] : up[0];
-    close(pid ? up[0] : up[1]);
-    close(pid ? down[1] : down[0]);
-    alarm(DEADLINE_S);
     if (stk_loop_new(NULL, &loop))
-        fail("loop", "it can't be made");
-    if (pid == 0) {
-        serve(&key);
-        _exit(0);
-    }
-    if (read(from_peer, &port, sizeof port) != sizeof port)
-        fail("server", "it did not start");
-    snprintf(address, sizeof address, "/ip4/127.0.0.1/udp/%u/seal,peer=%s/ptcp", port,
-             stk_key_format(key.public_key, text));
-}
-
-int main(int argc, char **argv)
-{
-    const double seconds = argc == 3 ? strtod(argv[1], NULL) : 0;
-    const unsigned long at_a_time = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
-    struct rlimit files;
-
-    if (seconds < 0.1 || seconds > 60 || at_a_time < 1 || at_a_time > 10000) {
-        fprintf(stderr, "usage: handshakes SECONDS N\n");
-        return 2;
-    }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    window_us = (uint64_t)(seconds * 1e6);
-    start_server();
+        pair_fail("loop", "it can't be made");
+    if (identity)
+        stk_seal_set_identity(loop, identity);
     for (unsigned long i = 0; i < at_a_time; i++)
         open_one();
     stk_timer_init(&timer, loop, on_timer);
     stk_timer_at(&timer, stk_loop_now_us(loop) + WARM_US);
     stk_loop_run(loop);
-    print();
+}
+
+int main(int argc, char **argv)
+{
+    const bool returning = argc == 4 && !strcmp(argv[1], "returning");
+    const double seconds = argc == 4 ? strtod(argv[2], NULL) : 0;
+    const unsigned long at_a_time = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+    struct stk_key_pair identity;
+
+    if ((!returning && (argc != 4 || strcmp(argv[1], "new") != 0)) || seconds < 0.1 ||
+        seconds > 60 || at_a_time < 1 || at_a_time > 10000) {
+        fprintf(stderr, "usage: handshakes new|returning SECONDS N\n");
+        return 2;
+    }
+    window_us = (uint64_t)(seconds * 1e6);
+    stk_key_pair_new(&identity);
+    pair_start(&pair, &server_side, DEADLINE_S);
+    run_client(returning ? &identity : NULL, at_a_time);
+    print(argv[1]);
     fflush(stdout);
     _exit(0);
 }

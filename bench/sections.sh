@@ -124,7 +124,12 @@ measure_move() {
 
 # --- Many peers, many connections --------------------------------------------------------------
 
-handshakes_round() { sample handshakes loopback handshakes "$programs/handshakes" 1.5 32; }
+handshakes_round() {
+    local peers
+    for peers in new returning; do
+        sample handshakes loopback "$peers" "$programs/handshakes" "$peers" 1.5 128
+    done
+}
 
 measure_handshakes() {
     is_built handshakes || return 0

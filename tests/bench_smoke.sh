@@ -58,7 +58,10 @@ try_floods() {
     done
 }
 
-try_handshakes() { try handshakes "$top_builddir/bench/handshakes" 0.1 4; }
+try_handshakes() {
+    try new "$top_builddir/bench/handshakes" new 0.1 4
+    try returning "$top_builddir/bench/handshakes" returning 0.1 4
+}
 
 try_run() {
     local table
