@@ -2,40 +2,12 @@
 # Goal: a durable stream between two processes outlives a cut of every path, and a new address after
 # it; one that is not durable does not. Method: two network namespaces and an emulated link.
 # CUT is how many seconds the path is gone; "make durable" takes 60.
-. "$top_srcdir/tests/lab/lab.sh" || exit 1
-if [ "${1:-}" != --inside ]; then
-    lab_is_possible || {
-        echo "namespaces are forbidden here"
-        exit 77
-    }
-    lab_enter "$0" --inside
-    exit
-fi
 cut=${CUT:-4}
 patience=$((100 + 3 * cut))
-. "$top_srcdir/tests/p2pcat_common.sh" || exit 1
-# This is another process namespace than /proc speaks of.
-is_gone_or_zombie() { ! kill -0 "$1" 2>/dev/null; }
+. "$top_srcdir/tests/lab/p2pcat.sh" || exit 1
 
 head -c 4000000 /dev/urandom >file
-"$p2pcat" id >own.key
-
-on_a() { exec nsenter --net=/run/netns/a "$@"; }
-on_b() { exec nsenter --net=/run/netns/b "$@"; }
-is_printed() { grep -q '^listening' "$1"; }
-
-waits() { # NAME OPTIONS
-    on_a "$p2pcat" "listen:/ip4/10.9.0.1/udp/0/seal/ptcp$2" - </dev/null >"$1.out" 2>"$1.err" &
-    listener=$!
-    await is_printed "$1.err"
-    port=$(port_of "$1.err")
-}
-sends() { # NAME OPTIONS
-    on_b "$p2pcat" --ephemeral - "/ip4/10.9.0.1/udp/$port/seal,peer=$(cat own.key)/ptcp$2" \
-        <file >"$1-b.out" 2>"$1-b.err" &
-    sender=$!
-}
-
+input=file
 lab_up delay=10 rate=20 || {
     echo "FAILED: the lab does not come up"
     exit 1

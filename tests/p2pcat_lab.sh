@@ -1,46 +1,15 @@
 #!/usr/bin/env bash
 # Goal: p2pcat does its work between two hosts with a real link between them, and says so when the
 # link or the other host dies. Method: two network namespaces and an emulated link.
-. "$top_srcdir/tests/lab/lab.sh" || exit 1
-if [ "${1:-}" != --inside ]; then
-    lab_is_possible || {
-        echo "namespaces are forbidden here"
-        exit 77
-    }
-    lab_enter "$0" --inside
-    exit
-fi
-. "$top_srcdir/tests/p2pcat_common.sh" || exit 1
-# This is another process namespace than /proc speaks of.
-is_gone_or_zombie() { ! kill -0 "$1" 2>/dev/null; }
+. "$top_srcdir/tests/lab/p2pcat.sh" || exit 1
 
 head -c 4000000 /dev/urandom >file
-"$p2pcat" id >own.key
-
-on_a() { exec nsenter --net=/run/netns/a "$@"; }
-on_b() { exec nsenter --net=/run/netns/b "$@"; }
-is_printed() { grep -q '^listening' "$1"; }
-
-# Host a waits; host b connects and sends.
-waits() { # NAME OPTIONS
-    rm -f "$1.err"
-    on_a "$p2pcat" "listen:/ip4/10.9.0.1/udp/0/seal/ptcp$2" - </dev/null >"$1.out" 2>"$1.err" &
-    listener=$!
-    await is_printed "$1.err"
-    port=$(port_of "$1.err")
-}
-sends() { # NAME OPTIONS
-    on_b "$p2pcat" --ephemeral - "/ip4/10.9.0.1/udp/$port/seal,peer=$(cat own.key)/ptcp$2" \
-        <"$input" >"$1-b.out" 2>"$1-b.err" &
-    sender=$!
-}
-
+input=file
 lab_up delay=10 rate=100 loss=1 || {
     echo "FAILED: the lab does not come up"
     exit 1
 }
 
-input=file
 waits lossy ''
 sends lossy ''
 reap $sender

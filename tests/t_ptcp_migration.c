@@ -199,26 +199,27 @@ static void forget_mapping(const char *outside)
     CU_ASSERT_EQUAL(stk_addr_parse(&world.outside[0], outside), 0);
 }
 
+/* The share of the rate, in per cent, is back within the bar. */
+static void change_outside_in_transfer(const char *outside, unsigned share)
+{
+    run_to_change();
+    const uint64_t within_us = bar_us();
+    forget_mapping(outside);
+    stk_sim_run_for(world.sim, SECOND);
+    expect_back(share, within_us);
+    tear_down();
+}
+
 static void a_nat_that_forgets_a_sender_stops_it_for_less_than_a_round_trip(void)
 {
     set_up(BYTES, 0);
-    run_to_change();
-    const uint64_t within_us = bar_us();
-    forget_mapping("10.0.0.3:6000");
-    stk_sim_run_for(world.sim, SECOND);
-    expect_back(90, within_us);
-    tear_down();
+    change_outside_in_transfer("10.0.0.3:6000", 90);
 }
 
 static void a_nat_that_forgets_a_receiver_stops_it_for_two_round_trips(void)
 {
     set_up(0, BYTES);
-    run_to_change();
-    const uint64_t within_us = bar_us();
-    forget_mapping("10.0.0.3:6000");
-    stk_sim_run_for(world.sim, SECOND);
-    expect_back(90, within_us);
-    tear_down();
+    change_outside_in_transfer("10.0.0.3:6000", 90);
 }
 
 /*
@@ -254,23 +255,13 @@ static void a_receiver_that_had_acknowledged_all_speaks_after_a_probe_timeout(vo
 static void another_address_of_a_sender_starts_anew_and_goes_on(void)
 {
     set_up(BYTES, 0);
-    run_to_change();
-    const uint64_t within_us = bar_us();
-    forget_mapping("10.0.0.4:6000");
-    stk_sim_run_for(world.sim, SECOND);
-    expect_back(90, within_us);
-    tear_down();
+    change_outside_in_transfer("10.0.0.4:6000", 90);
 }
 
 static void another_address_of_a_receiver_starts_anew_and_goes_on(void)
 {
     set_up(0, BYTES);
-    run_to_change();
-    const uint64_t within_us = bar_us();
-    forget_mapping("10.0.0.4:6000");
-    stk_sim_run_for(world.sim, SECOND);
-    expect_back(1, within_us);
-    tear_down();
+    change_outside_in_transfer("10.0.0.4:6000", 1);
 }
 
 static void the_host_itself_changes_its_network(void)

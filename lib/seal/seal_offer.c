@@ -22,15 +22,16 @@ static int association_of(struct stk_port *port, uint64_t id, struct seal_associ
     return 0;
 }
 
-static int path_of(struct stk_port *port, uint64_t association, uint32_t id,
-                   struct seal_association **a, struct seal_path **path)
+static int with_path(struct stk_port *port, uint64_t association, uint32_t id,
+                     int (*act)(struct seal_association *a, struct seal_path *path))
 {
-    const int code = association_of(port, association, a);
+    struct seal_association *a;
+    const int code = association_of(port, association, &a);
+    struct seal_path *path = code ? NULL : seal_path_by_id(a, id);
 
     if (code)
         return code;
-    *path = seal_path_by_id(*a, id);
-    return *path ? 0 : -ENOENT;
+    return path ? act(a, path) : -ENOENT;
 }
 
 static bool has_transport(const struct seal_port *port, uint8_t number)
@@ -75,28 +76,16 @@ int stk_seal_offer_path(struct stk_port *port, uint64_t association,
     return 0;
 }
 
-int stk_seal_probe_path(struct stk_port *port, uint64_t association, uint32_t id)
+static int probe(struct seal_association *a, struct seal_path *path)
 {
-    struct seal_association *a;
-    struct seal_path *path;
-    const int code = path_of(port, association, id, &a, &path);
-
-    if (code)
-        return code;
     if (a->state != SEAL_READY)
         return -ENOTCONN;
     seal_path_probe(a, path);
     return 0;
 }
 
-int stk_seal_use_path(struct stk_port *port, uint64_t association, uint32_t id)
+static int use(struct seal_association *a, struct seal_path *path)
 {
-    struct seal_association *a;
-    struct seal_path *path;
-    const int code = path_of(port, association, id, &a, &path);
-
-    if (code)
-        return code;
     if (!seal_path_is_valid(path) || path->dropped)
         return -ENOTCONN;
     a->wanted = path;
@@ -104,14 +93,8 @@ int stk_seal_use_path(struct stk_port *port, uint64_t association, uint32_t id)
     return 0;
 }
 
-int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t id)
+static int drop(struct seal_association *a, struct seal_path *path)
 {
-    struct seal_association *a;
-    struct seal_path *path;
-    const int code = path_of(port, association, id, &a, &path);
-
-    if (code)
-        return code;
     if (path == a->active || path == a->wanted)
         return -EBUSY;
     path->dropped = true;
@@ -119,6 +102,21 @@ int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t id)
     a->dropping = true;
     seal_life_soon(a);
     return 0;
+}
+
+int stk_seal_probe_path(struct stk_port *port, uint64_t association, uint32_t id)
+{
+    return with_path(port, association, id, probe);
+}
+
+int stk_seal_use_path(struct stk_port *port, uint64_t association, uint32_t id)
+{
+    return with_path(port, association, id, use);
+}
+
+int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t id)
+{
+    return with_path(port, association, id, drop);
 }
 
 static void remove_dropped(struct seal_association *a)

@@ -3,33 +3,20 @@
 # Method: two network namespaces and an emulated bottleneck of 50 Mbit/s and 40 ms; p2pcat sends
 # without end, and iperf3 beside it for a while.
 # It takes minutes and a quiet machine: 'make lab-fairness' runs it, 'make check' does not.
-. "$top_srcdir/tests/lab/lab.sh" || exit 1
-if [ "${1:-}" != --inside ]; then
-    lab_is_possible || {
-        echo "namespaces are forbidden here"
-        exit 77
-    }
-    lab_enter "$0" --inside
-    exit
-fi
 patience=200
-. "$top_srcdir/tests/p2pcat_common.sh" || exit 1
+. "$top_srcdir/tests/lab/p2pcat.sh" || exit 1
 require iperf3
 
 seconds=${SECONDS_EACH:-20}
 rate=50
 product_kb=250
 
-on_a() { exec nsenter --net=/run/netns/a "$@"; }
-on_b() { exec nsenter --net=/run/netns/b "$@"; }
-is_printed() { grep -q '^listening' listen.err; }
-
 starts_ptcp() {
     rm -f got listen.err
     : >got
     on_b "$p2pcat" listen:/ip4/10.9.0.2/udp/0/seal/ptcp - </dev/null >got 2>listen.err &
     listener=$!
-    await is_printed
+    await is_printed listen.err
     on_a "$p2pcat" --ephemeral - \
         "/ip4/10.9.0.2/udp/$(port_of listen.err)/seal,peer=$(cat own.key)/ptcp" \
         </dev/zero >/dev/null 2>send.err &
@@ -67,7 +54,6 @@ beside() { # CONGESTION-CONTROL QUEUE-IN-PRODUCTS
         -v least=$((rate / 8)) 'BEGIN { print (a >= least && b >= least) ? "yes" : "no" }')"
 }
 
-"$p2pcat" id >own.key
 lab_up delay=20 rate=$rate "queue=$product_kb" || {
     echo "FAILED: the lab does not come up"
     exit 1
