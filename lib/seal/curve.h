@@ -1,6 +1,6 @@
 /*
- * Two shortcuts around Curve25519 that handshakes live by. Both work on public values; secrets go
- * to libsodium only.
+ * Two shortcuts around Curve25519 that handshakes live by. Both compute on public values; secrets
+ * go to libsodium, or to exchange.h.
  */
 #ifndef STK_SEAL_CURVE_H
 #define STK_SEAL_CURVE_H
