@@ -337,8 +337,9 @@ static int make_endpoint(struct ptcp_bridge *bridge)
     return ptcp_endpoint_new(&options, &bridge->endpoint);
 }
 
-int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool listening,
-                     struct ptcp_bridge **out, struct stk_error *error)
+int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe,
+                     const struct stk_segment *segment, bool listening, struct ptcp_bridge **out,
+                     struct stk_error *error)
 {
     struct stk_node *bridges = bridges_of(loop);
     struct ptcp_bridge *bridge = bridges ? stk_alloc_zero(sizeof(*bridge)) : NULL;
@@ -360,9 +361,47 @@ int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, boo
         stk_free(bridge);
         return stk_error_set(error, -ENOMEM, "ptcp", "out of memory");
     }
-    stk_list_append(bridges, &bridge->node);
+    ptcp_qlog_attach(bridge, segment);
+    bridge->shareable = stk_port_serves(bridge->port, recipe);
+    if (bridge->shareable)
+        stk_list_prepend(bridges, &bridge->node);
+    else
+        stk_list_append(bridges, &bridge->node);
     stk_port_set_user(bridge->port, &port_user, bridge);
     *out = bridge;
+    return 0;
+}
+
+static struct ptcp_bridge *find_bridge(struct stk_node *bridges, const struct stk_recipe *recipe,
+                                       const struct stk_segment *segment)
+{
+    int tried = 0;
+
+    STK_LIST_EACH(node, bridges)
+    {
+        struct ptcp_bridge *bridge = STK_CONTAINER(node, struct ptcp_bridge, node);
+
+        if (!bridge->shareable || tried++ == PTCP_BRIDGES_TRIED)
+            return NULL;
+        if (bridge->users < PTCP_BRIDGE_USERS_MAX && ptcp_qlog_serves(bridge->qlog, segment) &&
+            stk_port_serves(bridge->port, recipe))
+            return bridge;
+    }
+    return NULL;
+}
+
+int ptcp_bridge_share(struct stk_loop *loop, const struct stk_recipe *recipe,
+                      const struct stk_segment *segment, struct ptcp_bridge **out,
+                      struct stk_error *error)
+{
+    struct stk_node *bridges = bridges_of(loop);
+    struct ptcp_bridge *bridge = bridges ? find_bridge(bridges, recipe, segment) : NULL;
+
+    if (!bridge)
+        return ptcp_bridge_open(loop, recipe, segment, false, out, error);
+    stk_list_remove(&bridge->node);
+    stk_list_prepend(bridges, &bridge->node);
+    *out = ptcp_bridge_use(bridge);
     return 0;
 }
 

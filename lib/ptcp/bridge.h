@@ -1,6 +1,7 @@
 /*
  * One PTCP endpoint on one port, driven by the loop: datagrams in, output when the turn ends,
- * one timer. Shared by the connections and the listener of the port.
+ * one timer. Shared by the connections and the listener of the port; and by connecting stacks of
+ * the loop whose datagram layers would be the same.
  */
 #ifndef STK_PTCP_BRIDGE_H
 #define STK_PTCP_BRIDGE_H
@@ -10,6 +11,9 @@
 
 enum {
     PTCP_BRIDGE_RUNS = 32, /* sent in one turn before others get theirs */
+    /* Stacks that share a connecting bridge: so many share the fate of a socket and its buffers. */
+    PTCP_BRIDGE_USERS_MAX = 1024,
+    PTCP_BRIDGES_TRIED = 16, /* looked at, the one used last first, before one is opened */
 };
 
 /* A run that the port did not take yet. */
@@ -20,7 +24,7 @@ struct ptcp_held {
 };
 
 struct ptcp_bridge {
-    struct stk_node node; /* in the loop's list of bridges */
+    struct stk_node node; /* in the loop's list of bridges: those that may be shared come first */
     struct stk_loop *loop;
     struct stk_port *port;
     struct ptcp_endpoint *endpoint;
@@ -31,13 +35,19 @@ struct ptcp_bridge {
     struct stk_error failure; /* text for connections whose association failed */
     unsigned users;           /* layers and the listener */
     struct ptcp_qlog *qlog;   /* NULL: no logs */
+    bool shareable;           /* other stacks may use it, if it serves them */
     bool more;                /* output is not at its end */
     bool dying;               /* the loop goes: the last user takes the bridge along */
 };
 
-/* Opens the port of the recipe. One use is the caller's. */
-int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool listening,
-                     struct ptcp_bridge **out, struct stk_error *error);
+/* Opens the port of the recipe; `segment` is PTCP's own in it. One use is the caller's. */
+int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe,
+                     const struct stk_segment *segment, bool listening, struct ptcp_bridge **out,
+                     struct stk_error *error);
+/* The same for a stack that connects: by a port that others of its like have opened, if it can. */
+int ptcp_bridge_share(struct stk_loop *loop, const struct stk_recipe *recipe,
+                      const struct stk_segment *segment, struct ptcp_bridge **out,
+                      struct stk_error *error);
 struct ptcp_bridge *ptcp_bridge_use(struct ptcp_bridge *bridge);
 /* After the last one it stays until the endpoint owes its peers nothing more. */
 void ptcp_bridge_leave(struct ptcp_bridge *bridge);

@@ -10,6 +10,7 @@
 struct ptcp_dial {
     struct stk_happy happy;
     struct ptcp_bridge *bridge;
+    const struct stk_recipe *recipe; /* the owner's */
     const struct ptcp_dial_type *type;
     void *owner;
     struct stk_ptcp_options options;
@@ -42,8 +43,10 @@ static int attempt(struct stk_happy *happy, int index, const struct stk_addr *ad
     struct ptcp_dial *dial = dial_of(happy);
     struct stk_port *port = dial->bridge->port;
     struct ptcp_open open = {.peer = addr, .options = &dial->options};
-    int code = stk_port_is_sealed(port) ? stk_port_associate(port, addr, &open.association) : 0;
+    int code = 0;
 
+    if (stk_port_is_sealed(port))
+        code = stk_port_associate_for(port, dial->recipe, addr, &open.association);
     if (code == 0)
         code = ptcp_dial_open(dial->bridge, &open, dial->owner, &dial->attempts[index]);
     if (open.association)
@@ -176,6 +179,7 @@ int ptcp_dial_start(struct ptcp_bridge *bridge, const struct stk_recipe *recipe,
     if (!dial)
         return -ENOMEM;
     dial->bridge = bridge;
+    dial->recipe = recipe;
     dial->options = *options;
     dial->type = type;
     dial->owner = owner;

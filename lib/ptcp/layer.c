@@ -104,12 +104,11 @@ static void start(struct stk_layer *layer)
 
     if (ptcp->conn)
         return; /* accepted, or beside another one */
-    code = ptcp_bridge_open(stk_layer_loop(layer), recipe, false, &ptcp->bridge, &error);
+    code = ptcp_bridge_share(stk_layer_loop(layer), recipe, layer->segment, &ptcp->bridge, &error);
     if (code < 0) {
         stk_layer_fail(layer, code, "%s", error.text);
         return;
     }
-    ptcp_qlog_attach(ptcp->bridge, layer->segment);
     read_options(layer->segment, &options);
     code = check_durable(ptcp->bridge, &options, &error);
     if (code < 0) {
@@ -152,10 +151,13 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
 static void associate(struct ptcp_layer *ptcp)
 {
     struct stk_port *port = ptcp->bridge->port;
-    uint64_t association = 0;
+    const uint64_t had = ptcp_conn_association(ptcp->conn);
+    uint64_t association = had;
 
-    if (stk_port_associate(port, &ptcp->conn->path->peer, &association) == 0 &&
-        association == ptcp_conn_association(ptcp->conn))
+    if (stk_port_associate_for(port, stk_layer_recipe(&ptcp->layer), &ptcp->conn->path->peer,
+                               &association) < 0)
+        association = 0;
+    else if (association == had)
         stk_port_renew(port, association);
     ptcp_durable_carry(ptcp->conn, now_us(ptcp), association);
     if (association)
@@ -341,12 +343,22 @@ static void fill_stats(const struct ptcp_conn *conn, struct stk_stats *out)
     snprintf(out->congestion_control, sizeof(out->congestion_control), "%s", stats.congestion);
 }
 
+/* The address that packets came to, of which they don't tell the port. */
+static void fill_local(const struct ptcp_layer *ptcp, struct stk_addr *addr)
+{
+    struct stk_addr bound;
+
+    *addr = ptcp->conn->path->local;
+    if (stk_addr_port(addr) == 0 && stk_port_local(ptcp->bridge->port, &bound) == 0)
+        stk_addr_set_port(addr, stk_addr_port(&bound));
+}
+
 static int query_port(const struct ptcp_layer *ptcp, int key, void *out, size_t len)
 {
     const struct ptcp_conn *conn = ptcp->conn;
 
     if (key == STK_QUERY_LOCAL_ADDR && conn->path->local.len && len >= sizeof(struct stk_addr)) {
-        *(struct stk_addr *)out = conn->path->local;
+        fill_local(ptcp, out);
         return 0;
     }
     if (key == STK_QUERY_ASSOCIATION && !ptcp_conn_is_plain(conn) &&
@@ -407,11 +419,10 @@ static int listen_on(struct stk_listener *listener, void *state, struct stk_erro
     struct stk_ptcp_options options;
     int code;
 
-    code = ptcp_bridge_open(stk_listener_loop(listener), stk_listener_recipe(listener), true,
-                            &listening->bridge, error);
+    code = ptcp_bridge_open(stk_listener_loop(listener), stk_listener_recipe(listener), segment,
+                            true, &listening->bridge, error);
     if (code < 0)
         return code;
-    ptcp_qlog_attach(listening->bridge, segment);
     read_options(segment, &options);
     code = check_durable(listening->bridge, &options, error);
     if (code < 0) {

@@ -256,12 +256,23 @@ static bool is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static const char *path_for(const struct stk_segment *segment)
+{
+    const char *from_environment = secure_getenv("STK_QLOG_DIR");
+
+    return stk_segment_text(segment, "qlog", from_environment ? from_environment : "");
+}
+
+static uint64_t bytes_for(const struct stk_segment *segment)
+{
+    return stk_segment_number(segment, "qlog-max", PTCP_QLOG_BYTES_DEFAULT);
+}
+
 void ptcp_qlog_attach(struct ptcp_bridge *bridge, const struct stk_segment *segment)
 {
-    const char *asked = stk_segment_text(segment, "qlog", NULL);
-    const char *path = asked ? asked : secure_getenv("STK_QLOG_DIR");
-    const size_t len = path ? strlen(path) : 0;
-    const bool directory = !asked || (path && is_directory(path));
+    const char *path = path_for(segment);
+    const size_t len = strlen(path);
+    const bool directory = !stk_segment_text(segment, "qlog", NULL) || is_directory(path);
 
     if (len == 0)
         return;
@@ -273,11 +284,23 @@ void ptcp_qlog_attach(struct ptcp_bridge *bridge, const struct stk_segment *segm
         qlog->path[len] = '/';
     qlog->tracer.begin = begin_log;
     qlog->loop = bridge->loop;
-    qlog->bytes_max = stk_segment_number(segment, "qlog-max", PTCP_QLOG_BYTES_DEFAULT);
+    qlog->bytes_max = bytes_for(segment);
     stk_list_init(&qlog->unwritten);
     stk_task_init(&qlog->task, bridge->loop, write_all);
     bridge->qlog = qlog;
     bridge->endpoint->tracer = &qlog->tracer;
+}
+
+bool ptcp_qlog_serves(const struct ptcp_qlog *qlog, const struct stk_segment *segment)
+{
+    const char *path = path_for(segment);
+    const size_t len = strlen(path);
+
+    if (len == 0 || !qlog)
+        return len == 0 && !qlog;
+    return strncmp(qlog->path, path, len) == 0 && /* a directory's has got a slash */
+           (qlog->path[len] == '\0' || strcmp(qlog->path + len, "/") == 0) &&
+           qlog->bytes_max == bytes_for(segment);
 }
 
 void ptcp_qlog_free(struct ptcp_qlog *qlog)

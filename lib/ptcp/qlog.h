@@ -61,6 +61,8 @@ struct ptcp_qlog {
  * environment says where to. Without memory nothing is logged.
  */
 void ptcp_qlog_attach(struct ptcp_bridge *bridge, const struct stk_segment *segment);
+/* Does it log what the segment asks for? NULL: it logs nothing. */
+bool ptcp_qlog_serves(const struct ptcp_qlog *qlog, const struct stk_segment *segment);
 /* After the endpoint, and with it all logs, is gone. NULL is allowed. */
 void ptcp_qlog_free(struct ptcp_qlog *qlog);
 

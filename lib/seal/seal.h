@@ -153,7 +153,10 @@ enum stk_seal_path_event {
 /* Called in the loop's turn; everything here may be called from inside. */
 typedef void stk_seal_path_fn(void *user, uint64_t association, const struct stk_seal_path *path,
                               enum stk_seal_path_event event);
-/* One watcher a port; NULL: none. 0 or -ENOTSUP. */
+/*
+ * One watcher a port; NULL: none. 0 or -ENOTSUP. The port of a connection may be shared with others
+ * of its loop (udp,share=no: it is not); with a watcher, or transports, it takes in no further one.
+ */
 int stk_seal_watch_paths(struct stk_port *port, stk_seal_path_fn *fn, void *user);
 
 extern const struct stk_dgram_type stk_seal_layer;

@@ -16,10 +16,15 @@ int stk_seal_set_identity(struct stk_loop *loop, const struct stk_key_pair *pair
     return stk_loop_set_data(loop, &identity_key, (void *)(uintptr_t)pair, NULL);
 }
 
+const struct stk_key_pair *seal_loop_identity(const struct seal_port *port)
+{
+    return stk_loop_data(stk_dgram_loop(&port->layer), &identity_key);
+}
+
 static int choose_identity(struct seal_port *port, const char *path)
 {
     struct stk_dgram_layer *layer = &port->layer;
-    const struct stk_key_pair *shared = stk_loop_data(stk_dgram_loop(layer), &identity_key);
+    const struct stk_key_pair *shared = seal_loop_identity(port);
     struct stk_error error = {0};
     uint8_t seed[32];
 
@@ -35,6 +40,7 @@ static int choose_identity(struct seal_port *port, const char *path)
         return stk_dgram_fail(layer, STK_ESYNTAX,
                               "a listener needs a key that peers can know: say "
                               "seal,identity=FILE, or set one with stk_seal_set_identity()");
+    port->passing = true;
     stk_loop_random(stk_dgram_loop(layer), seed, sizeof(seed));
     stk_key_pair_from_seed(&port->identity, seed);
     sodium_memzero(seed, sizeof(seed));
@@ -151,6 +157,7 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
 {
     struct seal_port *port = seal_port_of(layer);
 
+    port->segment = segment;
     seal_key_cache_init(&port->keys, SEAL_KEYS_EXPANDED);
     if (sodium_init() < 0)
         return stk_dgram_fail(layer, -EIO, "libsodium does not start");
@@ -313,44 +320,23 @@ static void on_timer(struct stk_dgram_layer *layer)
 /* --- Associations ------------------------------------------------------------------------------
  */
 
-int seal_associate(struct seal_port *port, const uint8_t key[STK_KEY_BYTES], uint8_t way,
-                   const struct stk_addr *peer, const struct stk_addr *local, uint64_t *id)
-{
-    uint8_t remote_static[SEAL_NOISE_KEY];
-    struct seal_association *a;
-    uint64_t tag;
-
-    if (!peer || crypto_sign_ed25519_pk_to_curve25519(remote_static, key))
-        return STK_EPEER;
-    a = seal_association_by_peer(port, remote_static, way, peer);
-    if (a) {
-        a->tell_ready = a->state == SEAL_READY;
-        if (a->tell_ready)
-            seal_life_soon(a);
-        a->retained++;
-        *id = a->id;
-        return 0;
-    }
-    stk_loop_random(stk_dgram_loop(&port->layer), &tag, sizeof(tag));
-    const int code = seal_association_new(port, remote_static, tag, &a);
-    if (code)
-        return code;
-    memcpy(a->peer_key, key, STK_KEY_BYTES);
-    a->initiator = true;
-    a->retained = 1;
-    struct seal_path *path = seal_path_begin(a, way, peer, local);
-    path->pinned = local != NULL;
-    seal_path_validate(path); /* we chose it: nobody made us send there */
-    seal_life_soon(a);
-    *id = a->id;
-    return 0;
-}
-
-static int associate(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint64_t *id)
+static int associate(struct stk_dgram_layer *layer, const struct stk_segment *segment,
+                     const struct stk_addr *peer, uint64_t *id)
 {
     struct seal_port *port = seal_port_of(layer);
+    uint8_t key[STK_KEY_BYTES];
+    struct seal_wish wish = {
+        .key = port->peer_key, .peer = peer, .own = segment != NULL, .had = *id};
 
-    return port->has_peer ? seal_associate(port, port->peer_key, 0, peer, NULL, id) : STK_EPEER;
+    if (!port->has_peer)
+        return STK_EPEER;
+    if (segment) {
+        const int code = stk_key_parse(key, stk_segment_text(segment, "peer", ""), NULL);
+        if (code)
+            return code;
+        wish.key = key;
+    }
+    return seal_associate(port, &wish, id);
 }
 
 static void doubt(struct stk_dgram_layer *layer, uint64_t id)
@@ -453,6 +439,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .send = send_down,
     .input = input,
     .unreachable = unreachable,
+    .serves = seal_serves,
     .associate = associate,
     .retain = retain,
     .release = release,

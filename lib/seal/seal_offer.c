@@ -52,7 +52,9 @@ int stk_seal_associate(struct stk_port *port, const uint8_t key[STK_KEY_BYTES],
         return -ENOTSUP;
     if (!has_transport(seal, offer->transport))
         return -EINVAL;
-    return seal_associate(seal, key, offer->transport, offer->peer, offer->local, association);
+    const struct seal_wish wish = {
+        .key = key, .peer = offer->peer, .local = offer->local, .way = offer->transport};
+    return seal_associate(seal, &wish, association);
 }
 
 int stk_seal_offer_path(struct stk_port *port, uint64_t association,

@@ -279,8 +279,8 @@ static struct seal_association *association_for(struct seal_port *port, struct o
 
     if (a)
         return known_association(a, in);
-    a = port->has_peer ? seal_association_by_peer(port, peer, in->run->way, in->run->peer) : NULL;
-    if (a && (a->state == SEAL_NEW || a->state == SEAL_INITIATING))
+    a = port->has_peer ? seal_association_opening(port, peer, in->run->way, in->run->peer) : NULL;
+    if (a)
         return simultaneous_association(a, in);
     return stk_dgram_is_listening(&port->layer) ? new_association(port, in) : NULL;
 }

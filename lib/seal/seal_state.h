@@ -180,12 +180,14 @@ struct seal_transport {
 
 struct seal_port {
     struct stk_dgram_layer layer;
+    const struct stk_segment *segment;
     struct stk_key_pair identity;
     struct seal_noise_pair local_static;
     struct seal_mac_keys macs;
     uint8_t (*allowed)[SEAL_NOISE_KEY]; /* X25519; NULL: everybody */
     unsigned allowed_count;
     bool has_peer;
+    bool passing; /* the identity is nobody's: made for this port */
     uint8_t peer_key[STK_KEY_BYTES];
     uint64_t timeout_us, keepalive_us;
     uint32_t load;
@@ -238,8 +240,16 @@ struct seal_association *seal_association_by_tag(struct seal_port *port,
                                                  uint64_t tag);
 /* The association that gave out this receiver index, whatever it stands for now. */
 struct seal_association *seal_association_by_index(struct seal_port *port, uint32_t index);
-/* One that waits for the response of this peer at this address. */
+/* Is it alive, and with this peer at this address? */
+bool seal_association_leads_to(const struct seal_association *a,
+                               const uint8_t remote_static[SEAL_NOISE_KEY], uint8_t way,
+                               const struct stk_addr *peer);
+/* The first such one. */
 struct seal_association *seal_association_by_peer(struct seal_port *port,
+                                                  const uint8_t remote_static[SEAL_NOISE_KEY],
+                                                  uint8_t way, const struct stk_addr *peer);
+/* The same, but one that waits for the response to its first initiation. */
+struct seal_association *seal_association_opening(struct seal_port *port,
                                                   const uint8_t remote_static[SEAL_NOISE_KEY],
                                                   uint8_t way, const struct stk_addr *peer);
 /* A number for (key, tag) that outsiders can't foresee. */
@@ -288,10 +298,25 @@ void seal_offer_settle(struct seal_association *a);
 int seal_transport_send(struct seal_port *port, struct stk_run *runs, int count);
 void seal_transport_free(struct seal_port *port, unsigned index);
 
+/* --- seal_associate.c: associations that begin on this side ------------------------------------
+ */
+
+struct seal_wish {
+    const uint8_t *key; /* STK_KEY_BYTES, the peer's */
+    const struct stk_addr *peer, *local;
+    uint8_t way;
+    bool own;     /* shared with nobody: a new one, or … */
+    uint64_t had; /* … this one; 0: none */
+};
+
+/* Retained once more. 0, STK_EPEER where the key is none, STK_ELIMIT, -ENOMEM. */
+int seal_associate(struct seal_port *port, const struct seal_wish *wish, uint64_t *id);
+bool seal_serves(struct stk_dgram_layer *layer, const struct stk_segment *segment);
+
 /* --- seal_layer.c --- */
 
-int seal_associate(struct seal_port *port, const uint8_t key[STK_KEY_BYTES], uint8_t way,
-                   const struct stk_addr *peer, const struct stk_addr *local, uint64_t *id);
+/* What stk_seal_set_identity() set, or NULL. */
+const struct stk_key_pair *seal_loop_identity(const struct seal_port *port);
 void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int count);
 void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code);
 

@@ -210,16 +210,49 @@ struct seal_association *seal_association_by_tag(struct seal_port *port,
     return NULL;
 }
 
+static bool leads_to(const struct seal_association *a, unsigned states,
+                     const uint8_t remote_static[SEAL_NOISE_KEY], uint8_t way,
+                     const struct stk_addr *peer)
+{
+    const struct seal_path *path = seal_path_active(a);
+
+    return !a->freed && (states & BIT(a->state)) &&
+           !memcmp(a->remote_static, remote_static, SEAL_NOISE_KEY) && path->way == way &&
+           stk_addr_equal(&path->peer, peer);
+}
+
+static struct seal_association *find_by_peer(struct seal_port *port, unsigned states,
+                                             const uint8_t remote_static[SEAL_NOISE_KEY],
+                                             uint8_t way, const struct stk_addr *peer)
+{
+    for (uint32_t i = 0; i < port->slot_count; i++) {
+        struct seal_association *a = port->slots[i];
+        if (a && leads_to(a, states, remote_static, way, peer))
+            return a;
+    }
+    return NULL;
+}
+
+#define OPENING (BIT(SEAL_NEW) | BIT(SEAL_INITIATING))
+#define ALIVE   (OPENING | BIT(SEAL_ANSWERING) | BIT(SEAL_READY))
+
+bool seal_association_leads_to(const struct seal_association *a,
+                               const uint8_t remote_static[SEAL_NOISE_KEY], uint8_t way,
+                               const struct stk_addr *peer)
+{
+    return leads_to(a, ALIVE, remote_static, way, peer);
+}
+
 struct seal_association *seal_association_by_peer(struct seal_port *port,
                                                   const uint8_t remote_static[SEAL_NOISE_KEY],
                                                   uint8_t way, const struct stk_addr *peer)
 {
-    for (uint32_t i = 0; i < port->slot_count; i++) {
-        struct seal_association *a = port->slots[i];
-        if (a && !a->freed && a->state != SEAL_DEAD && a->state != SEAL_CLOSING &&
-            !memcmp(a->remote_static, remote_static, SEAL_NOISE_KEY) &&
-            seal_path_active(a)->way == way && stk_addr_equal(&seal_path_active(a)->peer, peer))
-            return a;
-    }
-    return NULL;
+    return find_by_peer(port, ALIVE, remote_static, way, peer);
+}
+
+struct seal_association *seal_association_opening(struct seal_port *port,
+                                                  const uint8_t remote_static[SEAL_NOISE_KEY],
+                                                  uint8_t way, const struct stk_addr *peer)
+{
+    return find_by_peer(port, OPENING, remote_static, way, peer);
 }

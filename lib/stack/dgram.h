@@ -139,10 +139,19 @@ struct stk_dgram_type {
     void (*input)(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
     void (*writable)(struct stk_dgram_layer *layer);
     void (*unreachable)(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code);
-    /* A keyed relation to the peer at `peer` (segment options say which key). 0 and the id, or an
-     * error. */
-    int (*associate)(struct stk_dgram_layer *layer, const struct stk_addr *peer,
-                     uint64_t *association);
+    /*
+     * Would this layer be the same for a connecting stack that says `segment`? Then that stack may
+     * use this port instead of opening one. NULL: no.
+     */
+    bool (*serves)(struct stk_dgram_layer *layer, const struct stk_segment *segment);
+    /*
+     * A keyed relation to the peer at `peer`. `segment`, which the layer serves, says which key;
+     * the relation is a new one, or `*association` again (0: none) where it still leads there.
+     * NULL: as the segment says that the port was opened with, and any that is there is shared.
+     * 0 and the id, or an error.
+     */
+    int (*associate)(struct stk_dgram_layer *layer, const struct stk_segment *segment,
+                     const struct stk_addr *peer, uint64_t *association);
     /* The user above needs it no more / again; unused associations end by themselves. */
     void (*release)(struct stk_dgram_layer *layer, uint64_t association);
     void (*retain)(struct stk_dgram_layer *layer, uint64_t association);
@@ -236,7 +245,15 @@ uint16_t stk_port_max_size(const struct stk_port *port);
 int stk_port_send(struct stk_port *port, struct stk_run *runs, int count);
 /* True where some layer authenticates peers: datagrams then carry associations. */
 bool stk_port_is_sealed(const struct stk_port *port);
+/*
+ * Could a connecting stack of this recipe use the port as if it had opened it? No for a port that
+ * listens or is dead, and where some layer would not be the same.
+ */
+bool stk_port_serves(const struct stk_port *port, const struct stk_recipe *recipe);
 int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint64_t *association);
+/* One of its own for a stack of this recipe, which the port serves; it has `*association`, or 0. */
+int stk_port_associate_for(struct stk_port *port, const struct stk_recipe *recipe,
+                           const struct stk_addr *peer, uint64_t *association);
 void stk_port_retain(struct stk_port *port, uint64_t association);
 void stk_port_release(struct stk_port *port, uint64_t association);
 void stk_port_doubt(struct stk_port *port, uint64_t association);

@@ -171,6 +171,34 @@ uint16_t stk_port_max_size(const struct stk_port *port)
     return (uint16_t)(STK_DGRAM_MAX - port->head - port->tail);
 }
 
+/* --- Sharing -----------------------------------------------------------------------------------
+ */
+
+/* The next segment of datagrams below this one; NULL: there is none. */
+static const struct stk_segment *datagrams_below(const struct stk_recipe *recipe,
+                                                 const struct stk_segment *segment)
+{
+    while (segment > recipe->segments)
+        if ((--segment)->type->above == STK_DATAGRAMS)
+            return segment;
+    return NULL;
+}
+
+bool stk_port_serves(const struct stk_port *port, const struct stk_recipe *recipe)
+{
+    const struct stk_segment *segment = recipe->segments + recipe->count;
+
+    if (port->listening || port->error.code != 0)
+        return false;
+    for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below) {
+        segment = datagrams_below(recipe, segment);
+        if (segment == NULL || segment->type->dgram != layer->type || layer->type->serves == NULL ||
+            !layer->type->serves(layer, segment))
+            return false;
+    }
+    return datagrams_below(recipe, segment) == NULL;
+}
+
 /* --- Down
  * -----------------------------------------------------------------------------------------------
  */
@@ -198,7 +226,21 @@ int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint6
 {
     for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below)
         if (layer->type->associate != NULL)
-            return layer->type->associate(layer, peer, association);
+            return layer->type->associate(layer, NULL, peer, association);
+    return -ENOTSUP;
+}
+
+int stk_port_associate_for(struct stk_port *port, const struct stk_recipe *recipe,
+                           const struct stk_addr *peer, uint64_t *association)
+{
+    const struct stk_segment *segment = recipe->segments + recipe->count;
+
+    for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below) {
+        segment = datagrams_below(recipe, segment);
+        assert(segment != NULL && segment->type->dgram == layer->type);
+        if (layer->type->associate != NULL)
+            return layer->type->associate(layer, segment, peer, association);
+    }
     return -ENOTSUP;
 }
 

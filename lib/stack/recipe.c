@@ -228,3 +228,25 @@ bool stk_segment_flag(const struct stk_segment *segment, const char *name, bool 
 {
     return stk_segment_number(segment, name, fallback) != 0;
 }
+
+static bool option_agrees(const struct stk_option *a, const struct stk_option *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return a->type->kind == STK_OPTION_TEXT ? strcmp(a->text, b->text) == 0
+                                            : a->number == b->number;
+}
+
+bool stk_segment_agrees(const struct stk_segment *a, const struct stk_segment *b,
+                        const char *except)
+{
+    if (a->type != b->type)
+        return false;
+    for (const struct stk_option_type *type = a->type->options; type && type->name; type++) {
+        if (except != NULL && strcmp(type->name, except) == 0)
+            continue;
+        if (!option_agrees(option_of(a, type->name), option_of(b, type->name)))
+            return false;
+    }
+    return true;
+}

@@ -123,6 +123,12 @@ const char *stk_segment_text(const struct stk_segment *segment, const char *name
                              const char *fallback);
 uint64_t stk_segment_number(const struct stk_segment *segment, const char *name, uint64_t fallback);
 bool stk_segment_flag(const struct stk_segment *segment, const char *name, bool fallback);
+/*
+ * True for two segments of one type that say the same of each option, but for the one named
+ * `except` (may be NULL). What is not said is not the same as its default.
+ */
+bool stk_segment_agrees(const struct stk_segment *a, const struct stk_segment *b,
+                        const char *except);
 
 /* Percent-encodes what the grammar reserves; returns `out`, cut at `size`. */
 const char *stk_percent_encode(const char *text, char *out, size_t size);

@@ -29,9 +29,7 @@ static void on_watch(struct stk_watch *watch, unsigned events)
 
 static void on_report(struct stk_task *task)
 {
-    struct stack_udp *udp = STK_CONTAINER(task, struct stack_udp, report);
-
-    stk_dgram_unreachable_above(&udp->layer, &udp->unreachable, udp->unreachable_code);
+    stack_udp_tell_reports(STK_CONTAINER(task, struct stack_udp, report));
 }
 
 /* --- Opening ------------------------------------------------------------------------------- */
@@ -191,6 +189,7 @@ static void destroy(struct stk_dgram_layer *layer)
     if (udp->watch.fn)
         stk_watch_stop(&udp->watch);
     stk_free(udp->spill);
+    stk_free(udp->reports);
     close_socket(udp);
 }
 
@@ -216,8 +215,21 @@ static int query(struct stk_dgram_layer *layer, int key, uint64_t association, v
     return 0;
 }
 
+/* The socket is bound to whatever the options say, and sends anywhere in its family. */
+static bool serves(struct stk_dgram_layer *layer, const struct stk_segment *segment)
+{
+    const struct stack_udp *udp = udp_of(layer);
+
+    return stk_segment_flag(segment, "share", true) &&
+           !stk_segment_flag(segment, "reuseport", false) &&
+           stack_host_family(segment) == stack_host_family(udp->segment) &&
+           stk_segment_agrees(segment, udp->segment, NULL);
+}
+
 static const struct stk_option_type options[] = {
     {"bind", STK_OPTION_TEXT, 0, 0, "local address when connecting, with or without a port"},
+    {"share", STK_OPTION_FLAG, 0, 0,
+     "connect through the socket of this loop's other connections that say the same (yes)"},
     {"reuseport", STK_OPTION_FLAG, 0, 0, "share the port with other sockets of this user (no)"},
     {"v6only", STK_OPTION_FLAG, 0, 0, "an IPv6 socket takes no IPv4 (no)"},
     {"rcvbuf", STK_OPTION_SIZE, 4096, 1 << 30, "receive buffer asked of the kernel (4M)"},
@@ -232,6 +244,7 @@ static const struct stk_dgram_type dgram = {
     .init = init,
     .open = open_layer,
     .send = stack_udp_send,
+    .serves = serves,
     .query = query,
     .destroy = destroy,
 };

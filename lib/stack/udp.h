@@ -1,7 +1,8 @@
 /*
  * UDP as the bottom of a port: one socket, batches of datagrams both ways.
  *
- * udp.c opens and closes, udp_send.c and udp_recv.c move datagrams.
+ * udp.c opens and closes, udp_send.c and udp_recv.c move datagrams, udp_report.c tells of peers
+ * that can't be reached.
  */
 #ifndef STK_STACK_UDP_H
 #define STK_STACK_UDP_H
@@ -39,12 +40,11 @@ struct stack_udp {
     struct stk_task report; /* tells above what send() found out */
     struct stack_udp_arena *arena;
     struct stack_udp_spill *spill;
-    struct stk_addr peer; /* where runs without an address go; len 0: nowhere */
-    struct stk_addr unreachable;
-    int unreachable_code;
-    int fd;                     /* -1: not open */
-    int family;                 /* of the socket */
-    struct stk_udp_stats stats; /* counters only; stack_udp_fill_stats() adds the rest */
+    struct stk_addr peer;              /* where runs without an address go; len 0: nowhere */
+    struct stack_udp_reports *reports; /* NULL: none; else `report` is queued */
+    int fd;                            /* -1: not open */
+    int family;                        /* of the socket */
+    struct stk_udp_stats stats;        /* counters only; stack_udp_fill_stats() adds the rest */
     bool gso;
     bool large;   /* what came last was */
     bool blocked; /* send() came back short: `writable` is owed */
@@ -58,12 +58,16 @@ void stack_udp_writable(struct stack_udp *udp);
 /* The loop's buffers; they go with the loop. -ENOMEM. */
 int stack_udp_arena_of(struct stk_loop *loop, struct stack_udp_arena **out);
 void stack_udp_readable(struct stack_udp *udp);
+
+/* udp_report.c */
+/* The peer can't be reached, as send() found out: told above at the end of the turn. */
+void stack_udp_report(struct stack_udp *udp, const struct stk_addr *peer, int error);
+void stack_udp_tell_reports(struct stack_udp *udp);
 void stack_udp_drain_errors(struct stack_udp *udp);
+/* True for what ICMP can report of a peer. */
+bool stack_udp_is_unreachable(int error);
 
 /* udp_stats.c */
 void stack_udp_fill_stats(const struct stack_udp *udp, struct stk_udp_stats *stats);
-
-/* True for what ICMP can report of a peer. */
-bool stack_udp_is_unreachable(int error);
 
 #endif

@@ -1,7 +1,6 @@
 #include "udp.h"
 
 #include <assert.h>
-#include <linux/errqueue.h>
 #include <netinet/udp.h>
 #include <stdalign.h>
 #include <string.h>
@@ -222,14 +221,6 @@ static size_t take_batch(struct stack_udp *udp, int count)
     return total;
 }
 
-/* Whatever code a forged message carries, it must not count as a failure of the socket itself. */
-bool stack_udp_is_unreachable(int error)
-{
-    return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
-           error == EHOSTDOWN || error == ENETDOWN || error == EACCES || error == ENOPROTOOPT ||
-           error == EPROTO || error == EOPNOTSUPP || error == ENONET;
-}
-
 /*
  * Returns how many messages came, or a negated errno. Few large messages come at a time: their
  * bytes are copied or opened next, and by then have to be in the processor's cache still.
@@ -272,48 +263,5 @@ void stack_udp_readable(struct stack_udp *udp)
         total += bytes;
         if (count < most)
             return;
-    }
-}
-
-/* --- ICMP ------------------------------------------------------------------------------------ */
-
-static void take_error(struct stack_udp *udp, struct msghdr *message)
-{
-    struct stk_addr peer;
-
-    stk_addr_from_sockaddr(&peer, message->msg_name, message->msg_namelen);
-    stk_addr_unmap(&peer);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        struct sock_extended_err report;
-
-        if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
-            !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-            continue;
-        memcpy(&report, CMSG_DATA(c), sizeof report);
-        if (!stack_udp_is_unreachable((int)report.ee_errno))
-            continue;
-        udp->stats.unreachable++;
-        stk_dgram_unreachable_above(&udp->layer, &peer, -(int)report.ee_errno);
-    }
-}
-
-void stack_udp_drain_errors(struct stack_udp *udp)
-{
-    for (int i = 0; i < STACK_UDP_ERRORS_MAX; i++) {
-        alignas(struct cmsghdr) char control[512];
-        struct sockaddr_in6 name;
-        uint8_t data[1]; /* the start of the datagram that failed: not needed */
-        struct iovec iov = {data, sizeof data};
-        struct msghdr message = {
-            .msg_name = &name,
-            .msg_namelen = sizeof name,
-            .msg_iov = &iov,
-            .msg_iovlen = 1,
-            .msg_control = control,
-            .msg_controllen = sizeof control,
-        };
-        if (stk_sys.recvmsg(udp->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-            return;
-        take_error(udp, &message);
     }
 }

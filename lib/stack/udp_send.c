@@ -111,15 +111,16 @@ static int fill_message(const struct stack_udp *udp, struct msghdr *message,
 /* --- The slow path: one datagram at a time, every error looked at -------------------------------
  */
 
+/*
+ * A socket that is not connected is refused by ICMP only, which may be about what went to somebody
+ * else before: the error queue says about whom.
+ */
 static void note_unreachable(struct stack_udp *udp, const struct stk_run *run, int error)
 {
     const struct stk_addr *peer = peer_of(udp, run);
 
-    if (!peer || !stack_udp_is_unreachable(error))
-        return;
-    udp->unreachable = *peer;
-    udp->unreachable_code = -error;
-    stk_task_queue(&udp->report);
+    if (peer && error != ECONNREFUSED && stack_udp_is_unreachable(error))
+        stack_udp_report(udp, peer, error);
 }
 
 enum fate { SENT, DROPPED, BLOCKED };
