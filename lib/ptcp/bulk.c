@@ -54,7 +54,9 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
     return (unsigned)min_u64(count, less(conn->skip_at, ring->next));
 }
 
-/* The stream's bytes stay where they are if they can: who seals the packet puts them in. */
+static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
+
+/* The stream's bytes stay where they are if they can: who seals the packet reads them there. */
 static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *room)
 {
     const uint8_t *data;

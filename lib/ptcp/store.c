@@ -14,9 +14,18 @@ void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
                                .trim_us = UINT64_MAX};
 }
 
-static void *take_spare(struct ptcp_pool *pool)
+static uint8_t *chunk_new(void)
 {
-    void *chunk = pool->spare;
+    uint8_t *block = stk_alloc(PTCP_CHUNK_HEAD_BYTES + PTCP_CHUNK_BYTES);
+
+    return block ? block + PTCP_CHUNK_HEAD_BYTES : NULL;
+}
+
+static void chunk_free(uint8_t *chunk) { stk_free(chunk - PTCP_CHUNK_HEAD_BYTES); }
+
+static uint8_t *take_spare(struct ptcp_pool *pool)
+{
+    uint8_t *chunk = pool->spare;
 
     memcpy(&pool->spare, chunk, sizeof(pool->spare));
     pool->spare_count--;
@@ -27,7 +36,7 @@ void ptcp_pool_free(struct ptcp_pool *pool)
 {
     assert(pool->used == 0);
     while (pool->spare)
-        stk_free(take_spare(pool));
+        chunk_free(take_spare(pool));
 }
 
 uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us)
@@ -42,7 +51,7 @@ void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us)
     if (now_us < pool->trim_us)
         return;
     while (pool->spare && pool->used + pool->spare_count > pool->high)
-        stk_free(take_spare(pool));
+        chunk_free(take_spare(pool));
     pool->high = pool->used;
     pool->trim_us = pool->spare ? now_us + PTCP_POOL_TRIM_US : UINT64_MAX;
 }
@@ -53,7 +62,7 @@ static uint8_t *pool_get(struct ptcp_pool *pool)
 
     if (pool->used >= pool->limit)
         return NULL;
-    chunk = pool->spare ? take_spare(pool) : stk_alloc(PTCP_CHUNK_BYTES);
+    chunk = pool->spare ? take_spare(pool) : chunk_new();
     if (!chunk)
         return NULL;
     pool->used++;
@@ -67,7 +76,7 @@ static void pool_put(struct ptcp_pool *pool, uint8_t *chunk)
     assert(pool->used > 0);
     pool->used--;
     if (pool->spare_count >= PTCP_POOL_SPARE) {
-        stk_free(chunk);
+        chunk_free(chunk);
         return;
     }
     memcpy(chunk, &pool->spare, sizeof(pool->spare));

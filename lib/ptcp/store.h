@@ -12,12 +12,13 @@
 
 enum {
     PTCP_CHUNK_BYTES = 16384,
-    PTCP_POOL_SPARE = 2048, /* free chunks that a pool keeps, at most */
+    PTCP_CHUNK_HEAD_BYTES = 64, /* of memory before each chunk, for whoever borrows some */
+    PTCP_POOL_SPARE = 2048,     /* free chunks that a pool keeps, at most */
     PTCP_POOL_TRIM_US = 1000000,
 };
 
 struct ptcp_pool {
-    void *spare; /* each starts with a pointer to the next one */
+    uint8_t *spare; /* each starts with a pointer to the next one */
     uint32_t spare_count;
     uint32_t used, limit; /* chunks lent, and how many may be */
     uint32_t high;        /* the most that were lent since the last trim */
@@ -42,7 +43,9 @@ void ptcp_store_free(struct ptcp_store *store); /* empty again, and usable */
 
 /* Writes bytes at or above everything dropped. 0, or -ENOMEM with part of it written. */
 int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len);
-/* The contiguous part of [offset, offset + len) at its start; those bytes must have been written.
+/*
+ * The contiguous part of [offset, offset + len) at its start; those bytes must have been written.
+ * The PTCP_CHUNK_HEAD_BYTES before it are memory of the store's.
  */
 size_t ptcp_store_slice(const struct ptcp_store *store, uint64_t offset, size_t len,
                         const uint8_t **data);

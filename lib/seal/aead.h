@@ -55,8 +55,7 @@ struct seal_aead {
     /* Zeroes it, and frees what belongs to it; the memory itself is the caller's. */
     void (*wipe)(const struct seal_aead *aead, void *expanded);
     /*
-     * Datagram i of the plaintext run gets counter + i. Tails that lie elsewhere are put in place
-     * one by one, each just before it is sealed, so that the cipher finds it in the cache.
+     * Datagram i of the plaintext run gets counter + i. Tails that lie elsewhere are read there.
      */
     void (*seal_run)(void *expanded, const struct stk_run *run, unsigned header, uint64_t counter);
     /*
@@ -79,6 +78,41 @@ unsigned seal_aead_bit(const char *name);
  * All that can be chosen on this machine, best first; NULL ends it. For tests and measurements.
  */
 const struct seal_aead *seal_aead_at(unsigned i);
+
+/*
+ * The plaintext of a datagram in one piece, for ciphers that write elsewhere than they read: where
+ * its tail lies, the datagram's start takes the place of what stands before the tail, for a while.
+ */
+struct seal_plain {
+    uint8_t *bytes;
+    uint8_t *borrowed; /* NULL: nothing was */
+    uint8_t kept[STK_GATHER_ROOM];
+};
+
+static inline void seal_plain_begin(struct seal_plain *plain, const struct stk_run *run, unsigned i)
+{
+    const size_t tail = run->gather ? run->gather[i].iov_len : 0;
+    const size_t start = stk_run_size(run, i) - tail;
+
+    plain->bytes = stk_run_at(run, i);
+    plain->borrowed = NULL;
+    if (tail == 0)
+        return;
+    if (start > STK_GATHER_ROOM) {
+        stk_run_place(run, i);
+        return;
+    }
+    plain->borrowed = (uint8_t *)run->gather[i].iov_base - STK_GATHER_ROOM;
+    memcpy(plain->kept, plain->borrowed, STK_GATHER_ROOM);
+    memcpy(plain->borrowed + STK_GATHER_ROOM - start, plain->bytes, start);
+    plain->bytes = plain->borrowed + STK_GATHER_ROOM - start;
+}
+
+static inline void seal_plain_end(const struct seal_plain *plain)
+{
+    if (plain->borrowed)
+        memcpy(plain->borrowed, plain->kept, STK_GATHER_ROOM);
+}
 
 /* AES-GCM's nonce, as Noise has it: 32 zero bits, then the counter with its highest byte first.
  * `mask` is added to all of it. */

@@ -64,17 +64,29 @@ static void seal_with(aes_gcm_enc_dec_t encrypt, const struct key *key, const st
                       unsigned header, uint64_t counter)
 {
     struct gcm_context_data context;
+    struct seal_plain plain;
     uint8_t nonce[SEAL_NONCE];
 
     for (unsigned i = 0; i < run->count; i++) {
         uint8_t *data = stk_run_at(run, i);
         const size_t size = stk_run_size(run, i);
-        stk_run_place(run, i);
+        seal_plain_begin(&plain, run, i);
         seal_gcm_nonce(nonce, key->mask, counter + i);
-        encrypt(&key->data, &context, data, data, size, nonce, data - header, header, data + size,
-                SEAL_TAG);
+        encrypt(&key->data, &context, data, plain.bytes, size, nonce, data - header, header,
+                data + size, SEAL_TAG);
+        seal_plain_end(&plain);
     }
     sodium_memzero(&context, sizeof(context));
+}
+
+/* Takes the same time for all tags. Libsodium's byte by byte costs a tenth of opening. */
+static bool same_tag(const uint8_t a[SEAL_TAG], const uint8_t b[SEAL_TAG])
+{
+    uint64_t x[2], y[2];
+
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
 static uint64_t open_with(aes_gcm_enc_dec_t decrypt, const struct key *key,
@@ -89,8 +101,7 @@ static uint64_t open_with(aes_gcm_enc_dec_t decrypt, const struct key *key,
         const size_t size = stk_run_size(run, i) - header - SEAL_TAG;
         seal_gcm_nonce(nonce, key->mask, counters[i]);
         decrypt(&key->data, &context, data, data, size, nonce, packet, header, tag, SEAL_TAG);
-        if (!sodium_memcmp(tag, data + size, SEAL_TAG))
-            genuine |= UINT64_C(1) << i;
+        genuine |= (uint64_t)same_tag(tag, data + size) << i;
     }
     sodium_memzero(&context, sizeof(context));
     return genuine;

@@ -90,24 +90,24 @@ static bool set_nonce(const struct key *key, uint64_t counter, int sealing)
     return EVP_CipherInit_ex2(key->context, NULL, NULL, nonce, sealing, NULL);
 }
 
-/* Authenticates the header and turns `size` bytes in place. */
+/* Authenticates the header and turns `size` bytes, in place or to another one. */
 static bool turn(EVP_CIPHER_CTX *context, const uint8_t *header, unsigned header_len, uint8_t *data,
-                 size_t size)
+                 const uint8_t *from, size_t size)
 {
     int len;
 
     if (header_len && !EVP_CipherUpdate(context, NULL, &len, header, (int)header_len))
         return false;
-    return !size || EVP_CipherUpdate(context, data, &len, data, (int)size);
+    return !size || EVP_CipherUpdate(context, data, &len, from, (int)size);
 }
 
-static void seal_one(const struct key *key, uint8_t *data, size_t size, unsigned header,
-                     uint64_t counter)
+static void seal_one(const struct key *key, uint8_t *data, const uint8_t *plain, size_t size,
+                     unsigned header, uint64_t counter)
 {
     EVP_CIPHER_CTX *context = key->context;
     int len;
     const bool sealed = set_nonce(key, counter, 1) &&
-                        turn(context, data - header, header, data, size) &&
+                        turn(context, data - header, header, data, plain, size) &&
                         EVP_CipherFinal_ex(context, data + size, &len) &&
                         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG, data + size);
 
@@ -120,9 +120,13 @@ static void seal_one(const struct key *key, uint8_t *data, size_t size, unsigned
 
 static void seal_run(void *expanded, const struct stk_run *run, unsigned header, uint64_t counter)
 {
+    struct seal_plain plain;
+
     for (unsigned i = 0; i < run->count; i++) {
-        stk_run_place(run, i);
-        seal_one(expanded, stk_run_at(run, i), stk_run_size(run, i), header, counter + i);
+        seal_plain_begin(&plain, run, i);
+        seal_one(expanded, stk_run_at(run, i), plain.bytes, stk_run_size(run, i), header,
+                 counter + i);
+        seal_plain_end(&plain);
     }
 }
 
@@ -136,7 +140,8 @@ static bool open_one(const struct key *key, uint8_t *packet, size_t packet_size,
 
     return set_nonce(key, counter, 0) &&
            EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG, data + size) &&
-           turn(context, packet, header, data, size) && EVP_CipherFinal_ex(context, nothing, &len);
+           turn(context, packet, header, data, data, size) &&
+           EVP_CipherFinal_ex(context, nothing, &len);
 }
 
 static uint64_t open_run(void *expanded, const struct stk_run *run, unsigned header,

@@ -25,6 +25,7 @@ enum {
     STK_DGRAM_MAX = 65507,     /* bytes of one UDP/IPv4 datagram */
     STK_RUN_COUNT_MAX = 64,    /* datagrams in one run */
     STK_RUN_BYTES_MAX = 65507, /* bytes in one run of more than one datagram */
+    STK_GATHER_ROOM = 32,      /* bytes before a tail that lies elsewhere: see struct stk_run */
 };
 
 /* RFC 3168 code points. */
@@ -40,11 +41,12 @@ enum stk_ecn { STK_ECN_NOT = 0, STK_ECN_ECT1 = 1, STK_ECN_ECT0 = 2, STK_ECN_CE =
  * during the call only.
  *
  * For sending, the end of each datagram may lie elsewhere: the last gather[i].iov_len (<= its size)
- * bytes of datagram i are then at gather[i].iov_base, are only read, and are put into their place
- * in the packet by whoever first works through its bytes. The encrypting layer does that while
- * they are warm; for layers that don't say `gathers`, the port does it before the call. A run that
- * was not taken may come back with some or all of its tails in place and the same `gather`, or
- * with all of them in place and none.
+ * bytes of datagram i are then at gather[i].iov_base and get to their place in the packet by
+ * whoever first works through its bytes: encryption reads them where they are. For layers that
+ * don't say `gathers`, the port copies them before the call. The STK_GATHER_ROOM bytes before a
+ * tail are memory too: they may be written during the call, and are as before after it, so that the
+ * datagram's start can stand before its end. A run that was not taken may come back with some or
+ * all of its tails in place and the same `gather`, or with all of them in place and none.
  */
 struct stk_run {
     uint8_t *data;
