@@ -47,7 +47,7 @@ static void give_up_flight(struct ptcp_conn *conn, uint64_t now_us, bool anew)
 
 void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 {
-    conn->path_changes++;
+    conn->path_changes += conn->path_changes < UINT16_MAX;
     PTCP_TRACE(conn->trace, migrated, conn);
     conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
     ptcp_endpoint_touch(endpoint, conn);

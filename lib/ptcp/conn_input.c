@@ -1,3 +1,4 @@
+#include "alloc.h"
 #include "connection.h"
 #include "endpoint.h"
 #include "error.h"
@@ -120,7 +121,7 @@ static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
         wish = FREQUENCY_PACKETS_MAX;
     if (wish < 2 * (uint64_t)conn->asked_every && 2 * wish > conn->asked_every)
         return;
-    conn->asked_every = (uint32_t)wish;
+    conn->asked_every = (uint16_t)wish;
     conn->due |= PTCP_DUE_FREQUENCY;
 }
 
@@ -332,10 +333,14 @@ void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *coo
     assert(len <= PTCP_COOKIE_MAX_BYTES);
     if (conn->retries >= RETRIES_MAX)
         return;
+    if (!conn->cookie)
+        conn->cookie = stk_alloc(sizeof(*conn->cookie));
+    if (!conn->cookie)
+        return; /* the next SYN is answered by another one */
     conn->retries++;
     conn->heard_us = now_us;
-    memcpy(conn->cookie, cookie, len);
-    conn->cookie_len = (uint8_t)len;
+    memcpy(conn->cookie->bytes, cookie, len);
+    conn->cookie->len = (uint8_t)len;
     ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
     conn->due |= PTCP_DUE_PARAMS;
     ptcp_endpoint_touch(conn->endpoint, conn);

@@ -259,8 +259,8 @@ static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     ptcp_conn_offer_params(conn, &params);
     ptcp_params_write(&draft.writer, &params);
     draft.record.flags |= PTCP_CARRIED_PARAMS | PTCP_SENT_ELICITING;
-    if (syn && conn->cookie_len)
-        ptcp_cookie_write(&draft.writer, conn->cookie, conn->cookie_len);
+    if (syn && conn->cookie)
+        ptcp_cookie_write(&draft.writer, conn->cookie->bytes, conn->cookie->len);
     if (!syn)
         add_ack(&draft, conn, now_us);
     if (syn && conn->early &&

@@ -37,9 +37,9 @@ static uint64_t silence_starts_us(const struct ptcp_conn *conn)
 
 static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
 {
-    if (conn->keepalive_us == 0 || is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
+    if (conn->keepalive_ms == 0 || is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
         return UINT64_MAX;
-    return silence_starts_us(conn) + conn->keepalive_us;
+    return silence_starts_us(conn) + ptcp_ms(conn->keepalive_ms);
 }
 
 /*
@@ -80,11 +80,11 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
 
     due_us = min_u64(due_us, silence_due_us(conn));
     if (is_busy(conn))
-        due_us = min_u64(due_us, conn->progress_us + conn->user_timeout_us);
-    if (conn->idle_timeout_us)
-        due_us = min_u64(due_us, conn->heard_us + conn->idle_timeout_us);
+        due_us = min_u64(due_us, conn->progress_us + ptcp_ms(conn->user_timeout_ms));
+    if (conn->idle_timeout_ms)
+        due_us = min_u64(due_us, conn->heard_us + ptcp_ms(conn->idle_timeout_ms));
     if (conn->released)
-        due_us = min_u64(due_us, conn->released_us + conn->linger_us);
+        due_us = min_u64(due_us, conn->released_us + ptcp_ms(conn->linger_ms));
     return min_u64(due_us, conn->blocked_us);
 }
 
@@ -106,7 +106,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
         return UINT64_MAX;
     due_us = min_u64(recovery_due_us(conn), ptcp_durable_due_us(conn));
     if (is_opening(conn))
-        due_us = min_u64(due_us, conn->opened_us + conn->connect_timeout_us);
+        due_us = min_u64(due_us, conn->opened_us + ptcp_ms(conn->connect_timeout_ms));
     else
         due_us = min_u64(due_us, open_due_us(conn));
     if (conn->engine && conn->engine->acks.due_us > now_us)
@@ -118,18 +118,18 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 static bool check_limits(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (is_opening(conn)) {
-        if (now_us < conn->opened_us + conn->connect_timeout_us)
+        if (now_us < conn->opened_us + ptcp_ms(conn->connect_timeout_ms))
             return false;
         ptcp_conn_fail(conn, now_us, -ETIMEDOUT, "no answer within the connect time-out");
         return true;
     }
-    if (is_busy(conn) && now_us >= conn->progress_us + conn->user_timeout_us)
+    if (is_busy(conn) && now_us >= conn->progress_us + ptcp_ms(conn->user_timeout_ms))
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "the peer acknowledged nothing within the user time-out");
-    else if (conn->idle_timeout_us && now_us >= conn->heard_us + conn->idle_timeout_us)
+    else if (conn->idle_timeout_ms && now_us >= conn->heard_us + ptcp_ms(conn->idle_timeout_ms))
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "nothing was heard within the idle time-out");
-    else if (conn->released && now_us >= conn->released_us + conn->linger_us)
+    else if (conn->released && now_us >= conn->released_us + ptcp_ms(conn->linger_ms))
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "the peer did not finish after the user had left");
     else
@@ -140,13 +140,13 @@ static bool check_limits(struct ptcp_conn *conn, uint64_t now_us)
 /* The user time-out counts from when the peer was last heard, but not from before a suspension. */
 static void keep_alive(struct ptcp_conn *conn, uint64_t now_us)
 {
-    const uint64_t earliest_us = now_us - min_u64(now_us, conn->keepalive_us);
+    const uint64_t earliest_us = now_us - min_u64(now_us, ptcp_ms(conn->keepalive_ms));
 
     conn->due |= PTCP_DUE_PING;
     conn->path->heard_us = now_us;
     conn->was_busy = true;
     conn->progress_us =
-        conn->keepalive_us < conn->user_timeout_us ? max_u64(conn->heard_us, earliest_us) : now_us;
+        conn->keepalive_ms < conn->user_timeout_ms ? max_u64(conn->heard_us, earliest_us) : now_us;
 }
 
 bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)

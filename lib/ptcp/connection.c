@@ -36,12 +36,16 @@ static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *
         clamp(or_default(options->receive_window_init, STK_PTCP_RECEIVE_WINDOW_INIT),
               STK_PTCP_BUFFER_MIN, clamp(left, STK_PTCP_BUFFER_MIN, window_max));
 
-    conn->connect_timeout_us = or_default(options->connect_timeout_us, STK_PTCP_CONNECT_TIMEOUT_US);
-    conn->user_timeout_us = or_default(options->user_timeout_us, STK_PTCP_USER_TIMEOUT_US);
-    conn->idle_timeout_us = options->idle_timeout_us;
-    conn->keepalive_us =
-        options->keepalive_off ? 0 : or_default(options->keepalive_us, STK_PTCP_KEEPALIVE_US);
-    conn->linger_us = or_default(options->linger_us, STK_PTCP_LINGER_US);
+    conn->connect_timeout_ms =
+        ptcp_conn_ms(or_default(options->connect_timeout_us, STK_PTCP_CONNECT_TIMEOUT_US));
+    conn->user_timeout_ms =
+        ptcp_conn_ms(or_default(options->user_timeout_us, STK_PTCP_USER_TIMEOUT_US));
+    conn->idle_timeout_ms = ptcp_conn_ms(options->idle_timeout_us);
+    conn->keepalive_ms =
+        options->keepalive_off
+            ? 0
+            : ptcp_conn_ms(or_default(options->keepalive_us, STK_PTCP_KEEPALIVE_US));
+    conn->linger_ms = ptcp_conn_ms(or_default(options->linger_us, STK_PTCP_LINGER_US));
     conn->send_buffer_max =
         (uint32_t)clamp(or_default(options->send_buffer_max, STK_PTCP_SEND_BUFFER_MAX),
                         STK_PTCP_BUFFER_MIN, 1 << 30);
@@ -147,6 +151,7 @@ void ptcp_conn_free(struct ptcp_conn *conn)
     ptcp_engine_free(conn);
     ptcp_paths_leave(conn->endpoint, conn->path);
     ptcp_durable_free(conn);
+    stk_free(conn->cookie);
     stk_free(conn);
 }
 
@@ -244,6 +249,8 @@ void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
 void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
 {
     ptcp_conn_move(conn, PTCP_STATE_ESTABLISHED);
+    stk_free(conn->cookie);
+    conn->cookie = NULL;
     conn->handshake_us = (uint32_t)clamp(now_us - conn->opened_us, 1, UINT32_MAX);
     conn->progress_us = now_us;
     stk_list_remove(&conn->queue);
@@ -264,14 +271,14 @@ void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *pa
         .max_ack_delay_us = PTCP_ACK_DELAY_US,
         .max_datagram = (uint64_t)(conn->path->mtu.max - conn->path->overhead),
         .ack_packets = PTCP_ACK_PACKETS,
-        .idle_timeout_us = conn->idle_timeout_us,
+        .idle_timeout_us = ptcp_ms(conn->idle_timeout_ms),
     };
     ptcp_durable_offer(conn, params);
 }
 
 void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params)
 {
-    const uint64_t idle_us = params->idle_timeout_us;
+    const uint32_t idle_ms = ptcp_conn_ms(params->idle_timeout_us);
 
     ptcp_flow_raise(&conn->engine->flow, params->window);
     conn->engine->recovery.peer_ack_delay_us =
@@ -282,8 +289,8 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
     ptcp_path_resize(conn->path);
     if (params->ack_packets)
         conn->engine->acks.every = (uint32_t)clamp(params->ack_packets, 1, PTCP_ACK_PACKETS_MAX);
-    if (idle_us && (conn->idle_timeout_us == 0 || idle_us < conn->idle_timeout_us))
-        conn->idle_timeout_us = idle_us;
+    if (idle_ms && (conn->idle_timeout_ms == 0 || idle_ms < conn->idle_timeout_ms))
+        conn->idle_timeout_ms = idle_ms;
     ptcp_durable_agree(conn, params);
 }
 

@@ -18,6 +18,8 @@
 #include "table.h"
 #include "trace.h"
 
+#include <assert.h>
+
 struct ptcp_endpoint;
 
 enum { PTCP_HANDSHAKE_MAX_BYTES = 100 }; /* of a SYN_ACK, as a datagram */
@@ -50,6 +52,13 @@ enum ptcp_due {
     PTCP_DUE_PATH_RESPONSE = 16,
 };
 
+/* A listener's cookie, until the handshake is done. */
+struct ptcp_held_cookie {
+    uint8_t len;
+    uint8_t bytes[PTCP_COOKIE_MAX_BYTES];
+};
+
+/* There may be very many that rest: what only few need, or only for a while, stands elsewhere. */
 struct ptcp_conn {
     struct ptcp_slot slot; /* holds the local id */
     struct ptcp_endpoint *endpoint;
@@ -68,40 +77,42 @@ struct ptcp_conn {
     uint16_t events; /* enum ptcp_event */
     uint8_t state;   /* enum ptcp_state */
     uint8_t due;     /* enum ptcp_due */
-    uint8_t cookie_len;
-    bool passive;   /* came from a SYN to a listener */
-    bool confirmed; /* the peer has used our id */
-    bool queued;    /* counts in the listener's backlog */
-    bool owned;     /* a user has the handle */
-    bool released;  /* a user had the handle, and gave it back */
-    bool buried;    /* out of the endpoint's table, in endpoint->buried */
-    bool early;     /* SYN may carry data */
+    bool passive;    /* came from a SYN to a listener */
+    bool confirmed;  /* the peer has used our id */
+    bool queued;     /* counts in the listener's backlog */
+    bool owned;      /* a user has the handle */
+    bool released;   /* a user had the handle, and gave it back */
+    bool buried;     /* out of the endpoint's table, in endpoint->buried */
+    bool early;      /* SYN may carry data */
     bool told_eof, told_done, wants_room, was_busy;
     bool was_full; /* the send buffer, when the user came last */
     uint8_t retries;
+    uint8_t blocked_count;
     int error;
-    const char *error_text; /* static */
-    uint8_t cookie[PTCP_COOKIE_MAX_BYTES];
+    const char *error_text;          /* static */
+    struct ptcp_held_cookie *cookie; /* for SYNs to come; NULL: none was asked for */
 
     struct ptcp_engine *engine;   /* NULL: it rests */
     struct ptcp_rest rest;        /* for who has no engine */
     struct ptcp_durable *durable; /* NULL: it ends with its association */
 
-    uint64_t connect_timeout_us, user_timeout_us, idle_timeout_us, keepalive_us, linger_us;
+    uint32_t connect_timeout_ms, user_timeout_ms, idle_timeout_ms, keepalive_ms, linger_ms;
     uint32_t send_buffer_max;
     uint64_t opened_us, heard_us, progress_us, released_us;
-    uint32_t handshake_us, path_changes;
-    uint64_t blocked_us; /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
+    uint32_t handshake_us;
+    uint16_t path_changes;
+    uint16_t asked_every; /* packets per ACK that the peer was last asked for */
+    uint64_t blocked_us;  /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
     uint64_t
         silence_from; /* from this offset of the peer's stream on, its silence is asked about */
     uint64_t ended_packet; /* the peer's FIN had come in one below; UINT64_MAX: not yet */
     uint64_t skip_at;      /* packet number to leave out */
     uint64_t challenge;    /* to be echoed in a PATH_RESPONSE */
     uint64_t frequency_sequence;
-    uint32_t asked_every; /* packets per ACK that the peer was last asked for */
-    uint8_t blocked_count;
     uint64_t packets_sent, packets_received, bytes_sent, bytes_received, bytes_resent;
 };
+
+static_assert(sizeof(struct ptcp_conn) <= 520, "a resting connection is to cost little");
 
 /* --- For users ------------------------------------------------------------------------------ */
 
@@ -123,6 +134,15 @@ unsigned ptcp_conn_take_events(struct ptcp_conn *conn);
 /* The first error: its code, or 0; the text is static. */
 int ptcp_conn_error(const struct ptcp_conn *conn, const char **text);
 void ptcp_conn_stats(const struct ptcp_conn *conn, struct stk_ptcp_stats *stats);
+
+/* Time-outs are kept in milliseconds, rounded up, and at most 49 days. */
+static inline uint32_t ptcp_conn_ms(uint64_t time_us)
+{
+    const uint64_t time_ms = time_us / 1000 + (time_us % 1000 > 0);
+
+    return time_ms < UINT32_MAX ? (uint32_t)time_ms : UINT32_MAX;
+}
+static inline uint64_t ptcp_ms(uint32_t time_ms) { return (uint64_t)time_ms * 1000; }
 
 static inline uint64_t ptcp_conn_id(const struct ptcp_conn *conn) { return conn->slot.id; }
 /* The association that it belongs to; 0: plain mode. */

@@ -97,7 +97,7 @@ void ptcp_durable_agree(struct ptcp_conn *conn, const struct ptcp_params *params
         durable->time_out_us = params->durable_us;
     if (!conn->passive)
         memcpy(durable->token, params->token, sizeof(durable->token));
-    conn->user_timeout_us = durable->time_out_us;
+    conn->user_timeout_ms = ptcp_conn_ms(durable->time_out_us);
 }
 
 /* --- Seeking ------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ struct ptcp_layer {
     struct stk_layer layer;
     struct ptcp_bridge *bridge; /* NULL before start */
     struct ptcp_conn *conn;     /* NULL before it is connected */
-    struct ptcp_dial *dial;     /* while it is not */
-    struct stk_lookup *lookup;  /* of the peer's name, while it seeks another association */
-    bool opened;
+    union {
+        struct ptcp_dial *dial;    /* without `conn`: while it is being connected */
+        struct stk_lookup *lookup; /* with it: of the peer's name, while it seeks an association */
+    };
 };
 
 struct ptcp_listening {
@@ -80,8 +81,8 @@ static void connected(void *owner, struct ptcp_conn *conn)
 {
     struct ptcp_layer *ptcp = ptcp_of(owner);
 
-    ptcp->dial = NULL;
     ptcp->conn = conn;
+    ptcp->lookup = NULL;
 }
 
 static void failed(void *owner, const struct stk_error *error)
@@ -137,7 +138,7 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
     struct ptcp_layer *ptcp = ptcp_of(layer), *other = ptcp_of(of);
     int code;
 
-    if (!other->conn || !other->opened || other->conn->buried)
+    if (!other->conn || !of->ready || other->conn->buried)
         return stk_layer_fail(layer, -ENOTCONN, "the connection beside it is not open");
     ptcp->bridge = ptcp_bridge_use(other->bridge);
     code = open_beside(ptcp, other->conn);
@@ -206,12 +207,10 @@ void ptcp_layer_notify(struct stk_layer *layer, struct ptcp_conn *conn, unsigned
     struct ptcp_layer *ptcp = ptcp_of(layer);
     const char *text;
 
-    if (ptcp->dial)
+    if (!ptcp->conn && ptcp->dial)
         ptcp_dial_notify(ptcp->dial, conn, events);
     if (ptcp->conn != conn)
         return;
-    if (events & PTCP_READY)
-        ptcp->opened = true;
     if (events & PTCP_SEEK)
         seek(ptcp);
     if (events & PTCP_ERROR) {
@@ -295,26 +294,32 @@ static void abort_now(struct stk_layer *layer)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
 
-    stop_dialing(ptcp);
-    if (!ptcp->conn)
+    if (!ptcp->conn) {
+        stop_dialing(ptcp);
         return;
+    }
     ptcp->conn->user = NULL;
     ptcp_conn_abort(ptcp->conn, now_us(ptcp), PTCP_RESET_CANCELLED);
     ptcp_bridge_wake(ptcp->bridge);
+}
+
+static void leave_connection(struct ptcp_layer *ptcp)
+{
+    if (ptcp->lookup)
+        stk_lookup_cancel(ptcp->lookup);
+    ptcp_conn_release(ptcp->conn, now_us(ptcp));
 }
 
 static void destroy(struct stk_layer *layer)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
 
-    stop_dialing(ptcp);
-    if (ptcp->lookup)
-        stk_lookup_cancel(ptcp->lookup);
-    if (ptcp->conn)
-        ptcp_conn_release(ptcp->conn, now_us(ptcp));
-    if (!ptcp->bridge)
-        return;
-    ptcp_bridge_leave(ptcp->bridge);
+    if (!ptcp->conn)
+        stop_dialing(ptcp);
+    else
+        leave_connection(ptcp);
+    if (ptcp->bridge)
+        ptcp_bridge_leave(ptcp->bridge);
 }
 
 /* --- Queries

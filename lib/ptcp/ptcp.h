@@ -15,7 +15,10 @@ struct stk_layer_type;
 /* The layer "ptcp"; a program's registry has it already. */
 extern const struct stk_layer_type stk_layer_ptcp;
 
-/* Zero means the default everywhere, but where it is said to switch something off. */
+/*
+ * Zero means the default everywhere, but where it is said to switch something off. Time-outs of a
+ * connection count in whole milliseconds, rounded up.
+ */
 struct stk_ptcp_options {
     const char *congestion;       /* "bbr" (default), "cubic" or "reno" */
     uint64_t connect_timeout_us;  /* handshake; default 15 s */

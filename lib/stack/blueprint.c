@@ -6,10 +6,15 @@ static size_t rounded(size_t size) { return (size + 15) & ~(size_t)15; }
 
 size_t blueprint_timer_offset(const struct stk_stream_type *type) { return rounded(type->size); }
 
-size_t blueprint_layer_size(const struct stk_stream_type *type)
+static size_t layer_bytes(const struct stk_stream_type *type)
 {
     assert(type->size >= sizeof(struct stk_layer));
-    return rounded(type->size) + (type->on_timer != NULL ? rounded(sizeof(struct layer_timer)) : 0);
+    return type->on_timer != NULL ? rounded(type->size) + sizeof(struct layer_timer) : type->size;
+}
+
+size_t blueprint_layer_size(const struct stk_stream_type *type)
+{
+    return rounded(layer_bytes(type));
 }
 
 static int find_bottom(const struct stk_recipe *recipe)
@@ -25,7 +30,8 @@ static int prepare_layer(struct blueprint *b, int index, struct stk_error *error
     const struct stk_segment *segment = &b->recipe->segments[index];
     const struct stk_stream_type *type = segment->type->stream;
 
-    b->layers_size += blueprint_layer_size(type);
+    /* Nothing stands behind the last one. */
+    b->layers_size = rounded(b->layers_size) + layer_bytes(type);
     if (type->prepare == NULL)
         return 0;
     return type->prepare(segment, b->listening, &b->shared[index], error);

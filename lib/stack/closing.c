@@ -1,6 +1,6 @@
 #include "conn.h"
 
-enum { DRAIN_US = 1000 * 1000 }; /* that the peer's lower layers get to end */
+enum { DRAIN_MS = 1000 }; /* that the peer's lower layers get to end */
 
 static bool makes_progress(struct stk_conn *conn)
 {
@@ -16,7 +16,7 @@ static bool makes_progress(struct stk_conn *conn)
 void conn_closing_deadline(struct stk_conn *conn)
 {
     if (!conn->delivered && makes_progress(conn)) {
-        deadline_in(conn, conn->close_timeout_us);
+        deadline_in(conn, conn->close_timeout_ms);
         return;
     }
     /* All is delivered and only the peer's end is missing: leave without a reset. */
@@ -54,7 +54,7 @@ static void wait_for_bottom(struct stk_conn *conn)
     conn->draining = true;
     if (conn->state == CONN_OPEN)
         conn_move(conn, CONN_CLOSING);
-    if (!deadline_in(conn, conn->close_timeout_us < DRAIN_US ? conn->close_timeout_us : DRAIN_US))
+    if (!deadline_in(conn, conn->close_timeout_ms < DRAIN_MS ? conn->close_timeout_ms : DRAIN_MS))
         conn_end(conn); /* without memory to wait: all is delivered */
 }
 
@@ -80,7 +80,7 @@ void stk_conn_close(struct stk_conn *conn)
         return;
     conn_move(conn, CONN_CLOSING);
     conn->paused = false;
-    if (!deadline_in(conn, conn->close_timeout_us)) {
+    if (!deadline_in(conn, conn->close_timeout_ms)) {
         stk_conn_fail(conn, -ENOMEM, "conn", "out of memory for the time that closing may take");
         return;
     }
@@ -92,7 +92,7 @@ void stk_conn_close(struct stk_conn *conn)
 
 void stk_conn_set_close_timeout(struct stk_conn *conn, uint64_t timeout_us)
 {
-    conn->close_timeout_us = timeout_us;
+    conn->close_timeout_ms = deadline_ms(timeout_us);
     if (conn->state == CONN_CLOSING)
-        deadline_in(conn, timeout_us);
+        deadline_in(conn, conn->close_timeout_ms);
 }

@@ -86,7 +86,7 @@ int conn_add_layer(struct stk_conn *conn, struct stk_layer *layer,
     layer->shared = shared;
     layer->below = conn->top;
     if (layer->type->on_timer != NULL)
-        add_timer(layer, conn->loop);
+        add_timer(layer, conn_loop(conn));
     if (conn->top != NULL)
         conn->top->above = layer;
     else
@@ -130,21 +130,20 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
 
     if (conn == NULL)
         return stk_error_set(error, -ENOMEM, "conn", "out of memory");
-    conn->loop = loop;
     stk_list_append(registry, &conn->loop_node);
     conn->blueprint = blueprint_ref(blueprint);
     conn->protocol = protocol;
     conn->user = user;
     conn->listening = blueprint->listening;
-    conn->open_timeout_us = STK_CONNECT_TIMEOUT_US;
-    conn->close_timeout_us = STK_CLOSE_TIMEOUT_US;
+    conn->open_timeout_ms = deadline_ms(STK_CONNECT_TIMEOUT_US);
+    conn->close_timeout_ms = deadline_ms(STK_CLOSE_TIMEOUT_US);
     conn->write_low = STK_WRITE_LOW_DEFAULT;
     stk_list_init(&conn->listener_node);
     stk_task_init(&conn->task, loop, conn_turn);
     stk_fifo_init(&conn->unused, STK_UNUSED_MAX);
     stk_fifo_init(&conn->unwritten, STK_WRITE_HIGH_DEFAULT);
 
-    const int status = deadline_in(conn, conn->open_timeout_us) ? add_layers(conn) : -ENOMEM;
+    const int status = deadline_in(conn, conn->open_timeout_ms) ? add_layers(conn) : -ENOMEM;
     if (status < 0) {
         tell_error(conn, status, error);
         conn_free(conn);
@@ -288,7 +287,7 @@ int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *prot
     if (!conn_is_live(conn) || conn->bottom->type->sibling == NULL || server_side)
         return stk_error_set(error, -ENOTSUP, conn->bottom->segment->type->name,
                              "a further connection can't be opened beside this one");
-    int status = conn_new(conn->loop, conn->blueprint, protocol, user, &sibling, error);
+    int status = conn_new(conn_loop(conn), conn->blueprint, protocol, user, &sibling, error);
     if (status < 0)
         return status;
     sibling->listening = false;
@@ -334,15 +333,15 @@ void stk_conn_set_protocol(struct stk_conn *conn, const struct stk_protocol *pro
     conn_schedule(conn);
 }
 
-struct stk_loop *stk_conn_loop(const struct stk_conn *conn) { return conn->loop; }
+struct stk_loop *stk_conn_loop(const struct stk_conn *conn) { return conn_loop(conn); }
 struct stk_listener *stk_conn_listener(const struct stk_conn *conn) { return conn->listener; }
 bool stk_conn_is_open(const struct stk_conn *conn) { return conn->state == CONN_OPEN; }
 
 void stk_conn_set_connect_timeout(struct stk_conn *conn, uint64_t timeout_us)
 {
-    conn->open_timeout_us = timeout_us;
+    conn->open_timeout_ms = deadline_ms(timeout_us);
     if (conn->state == CONN_OPENING)
-        deadline_in(conn, timeout_us);
+        deadline_in(conn, conn->open_timeout_ms);
 }
 
 int stk_conn_query(struct stk_conn *conn, int key, void *out, size_t len)

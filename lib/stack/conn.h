@@ -15,6 +15,8 @@
 #include "blueprint.h"
 #include "stack.h"
 
+#include <assert.h>
+
 enum conn_state {
     CONN_OPENING, /* some layer is not ready yet */
     CONN_OPEN,
@@ -40,7 +42,6 @@ struct deadline {
 
 /* What is seldom needed stands behind pointers: there may be very many idle connections. */
 struct stk_conn {
-    struct stk_loop *loop;
     struct stk_node loop_node; /* all connections of the loop */
     struct blueprint *blueprint;
     struct blueprint *inserted; /* blueprints of inserted layers, linked */
@@ -49,11 +50,11 @@ struct stk_conn {
     const struct stk_protocol *protocol;
     void *user;
     struct stk_layer *bottom, *top;
-    struct stk_task task;
+    struct stk_task task;          /* knows the loop */
     struct deadline *deadline;     /* NULL: none */
     struct insertion *insertion;   /* waiting for received() to return, or NULL */
     const struct stk_error *error; /* NULL: none; else of its own, or static */
-    uint64_t open_timeout_us, close_timeout_us;
+    uint32_t open_timeout_ms, close_timeout_ms;
     struct stk_fifo unused; /* bytes that received() left */
     struct stk_fifo unwritten;
     uint32_t write_low;
@@ -73,6 +74,10 @@ struct stk_conn {
     bool listening;
     bool started;
 };
+
+static_assert(sizeof(struct stk_conn) <= 224, "an idle connection is to cost little");
+
+static inline struct stk_loop *conn_loop(const struct stk_conn *conn) { return conn->task.loop; }
 
 /* --- conn.c */
 int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
@@ -97,7 +102,9 @@ void conn_became_ready(struct stk_conn *conn);
 
 /* --- deadline.c */
 /* Sets it anew. False without memory; never where there is one already. */
-bool deadline_in(struct stk_conn *conn, uint64_t delay_us);
+bool deadline_in(struct stk_conn *conn, uint32_t delay_ms);
+/* Rounded up, and at most 49 days. */
+uint32_t deadline_ms(uint64_t delay_us);
 void deadline_stop(struct stk_conn *conn);
 
 /* --- closing.c */

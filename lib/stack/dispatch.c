@@ -82,7 +82,7 @@ void stk_layer_abort_below(struct stk_layer *layer) { layer_abort(layer->below);
 /* --- A layer's surroundings
  * -------------------------------------------------------------------------- */
 
-struct stk_loop *stk_layer_loop(const struct stk_layer *layer) { return layer->conn->loop; }
+struct stk_loop *stk_layer_loop(const struct stk_layer *layer) { return conn_loop(layer->conn); }
 bool stk_layer_is_listening(const struct stk_layer *layer) { return layer->conn->listening; }
 
 const struct stk_recipe *stk_layer_recipe(const struct stk_layer *layer)

@@ -140,7 +140,7 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
     if (unread > 0 && !(insertion->flags & STK_INSERT_UNREAD))
         return stk_error_set(error, -EPROTO, insertion->fragment->segments[0].type->name,
                              "%zu bytes came before the new layer: they can't be trusted", unread);
-    const int status = deadline_in(conn, conn->open_timeout_us)
+    const int status = deadline_in(conn, conn->open_timeout_ms)
                            ? add_fragment(conn, insertion->fragment, error)
                            : stk_error_set(error, -ENOMEM, "insert", "out of memory");
     if (status < 0) {

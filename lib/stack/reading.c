@@ -104,7 +104,7 @@ static long read_slices(struct stk_conn *conn, struct stk_layer *top)
 
 static long read_copies(struct stk_conn *conn, size_t budget)
 {
-    uint8_t *scratch = scratch_of(conn->loop);
+    uint8_t *scratch = scratch_of(conn_loop(conn));
     size_t want = budget < SCRATCH_BYTES ? budget : SCRATCH_BYTES;
 
     if (scratch == NULL) {

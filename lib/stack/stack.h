@@ -117,6 +117,7 @@ struct stk_loop *stk_conn_loop(const struct stk_conn *conn);
 struct stk_listener *
 stk_conn_listener(const struct stk_conn *conn); /* NULL if connected, or it is closed */
 bool stk_conn_is_open(const struct stk_conn *conn);
+/* Whole milliseconds, rounded up; 49 days at most. */
 void stk_conn_set_close_timeout(struct stk_conn *conn, uint64_t timeout_us);
 void stk_conn_set_connect_timeout(struct stk_conn *conn, uint64_t timeout_us); /* before opened */
 
