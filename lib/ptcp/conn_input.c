@@ -86,7 +86,10 @@ const struct ptcp_recovery_owner ptcp_conn_owner = {.acked = acked, .lost = lost
 
 static void offer_room(struct ptcp_conn *conn)
 {
-    if (!conn->wants_room || ptcp_sendbuf_room(&conn->engine->out) < conn->engine->out.limit / 4)
+    if (!conn->wants_room)
+        return;
+    ptcp_conn_tune_send_buffer(conn);
+    if (ptcp_sendbuf_room(&conn->engine->out) < conn->engine->out.limit / 4)
         return;
     conn->wants_room = false;
     ptcp_conn_raise(conn, PTCP_TX);
@@ -137,16 +140,26 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
     if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
         ptcp_path_resize(conn->path);
     conn->progress_us = now_us;
-    if (conn->engine->out.una > una) {
+    if (conn->engine->out.una > una)
         conn->released_us = now_us;
-        offer_room(conn);
-    }
+    offer_room(conn);
     if (ptcp_state_is_open(conn->state))
         adapt_ack_frequency(conn, in_flight);
     return 0;
 }
 
-static int take_stream(struct ptcp_conn *conn, const struct ptcp_frame *frame)
+static void count_behind_hole(struct ptcp_conn *conn, uint64_t now_us, uint64_t bytes)
+{
+    const uint64_t window = conn->engine->flow.window;
+
+    if (conn->engine->in.fin_offset != UINT64_MAX)
+        return;
+    ptcp_flow_arrived(&conn->engine->flow, bytes, ptcp_reasm_readable(&conn->engine->in), now_us,
+                      conn->path->rtt.smoothed_us);
+    ptcp_conn_bound_window(conn, window);
+}
+
+static int take_stream(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_frame *frame)
 {
     const uint64_t before = conn->engine->in.contiguous;
     const int rc = ptcp_reasm_put(&conn->engine->in, frame->value, frame->data, frame->len,
@@ -154,6 +167,8 @@ static int take_stream(struct ptcp_conn *conn, const struct ptcp_frame *frame)
 
     if (rc == 0 && conn->engine->in.contiguous > before)
         ptcp_conn_raise(conn, PTCP_RX);
+    if (rc == 0 && conn->engine->in.ahead.count > 0)
+        count_behind_hole(conn, now_us, frame->len);
     return rc;
 }
 
@@ -183,7 +198,7 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
     case PTCP_FRAME_ACK_ECN:
         return take_ack(conn, now_us, ack);
     case PTCP_FRAME_STREAM:
-        return take_stream(conn, frame);
+        return take_stream(conn, now_us, frame);
     case PTCP_FRAME_MAX_DATA:
         take_max_data(conn, frame->value);
         return 0;

@@ -297,30 +297,39 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
 /* --- The user's calls
  * ------------------------------------------------------------------------------ */
 
+/* Bytes that have arrived or are lost, and wait in the buffer for those before them. */
+static uint64_t held_by_holes(const struct ptcp_engine *engine)
+{
+    const uint64_t sent = engine->out.next - engine->out.una;
+
+    return sent - clamp(engine->recovery.in_flight, 0, sent);
+}
+
 /*
  * Twice the window keeps the path busy while the user sleeps. Where a round trip takes less than a
  * millisecond, nothing may ever stop the window from growing, and what lies in a buffer that large
  * has left the processor's cache before it is sent.
  */
-static uint64_t useful_buffer(const struct ptcp_path *path)
+static uint64_t useful_buffer(const struct ptcp_conn *conn)
 {
+    const struct ptcp_path *path = conn->path;
     const bool near = path->rtt.sampled && path->rtt.min_us < NEAR_US;
 
-    return clamp(2 * path->cc.window_bytes, 0, near ? SEND_BUFFER_NEAR : UINT64_MAX);
+    return clamp(2 * path->cc.window_bytes + held_by_holes(conn->engine), 0,
+                 near ? SEND_BUFFER_NEAR : UINT64_MAX);
 }
 
 /*
- * The buffer grows when it was full and yet nearly all of it had been sent before the user came
+ * The buffer grows when it was full and yet nearly all of it has been sent before the user comes
  * again: where many share a window, most bytes wait for their turn instead.
  */
-static void tune_send_buffer(struct ptcp_conn *conn)
+void ptcp_conn_tune_send_buffer(struct ptcp_conn *conn)
 {
     struct ptcp_sendbuf *out = &conn->engine->out;
-    const uint64_t most = clamp(useful_buffer(conn->path), 0, conn->send_buffer_max);
+    const uint64_t most = clamp(useful_buffer(conn), 0, conn->send_buffer_max);
 
     if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
         out->limit = clamp(2 * out->limit, 0, most);
-    conn->was_full = false;
 }
 
 static size_t total_len(const struct iovec *iov, int count)
@@ -348,7 +357,8 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
         return STK_ESHUTDOWN;
     if (wish == 0)
         return 0;
-    tune_send_buffer(conn);
+    ptcp_conn_tune_send_buffer(conn);
+    conn->was_full = false;
     took = ptcp_sendbuf_put(&conn->engine->out, iov, count);
     if (took == -ENOMEM && conn->engine->out.una == conn->engine->out.end)
         return -ENOMEM; /* nothing that could make room later */

@@ -12,6 +12,21 @@ static void grow(struct ptcp_flow *flow)
     flow->window = flow->window < flow->window_max / 2 ? flow->window * 2 : flow->window_max;
 }
 
+/* A hole may take several round trips to fill: the window is to have room for eight. */
+void ptcp_flow_arrived(struct ptcp_flow *flow, uint64_t bytes, uint64_t unread, uint64_t now_us,
+                       uint64_t rtt_us)
+{
+    flow->arrived += bytes;
+    if (flow->arrived < flow->window / 8)
+        return;
+    if (now_us - flow->arrived_us < rtt_us && unread <= flow->window / 4) {
+        grow(flow);
+        flow->update = true;
+    }
+    flow->arrived = 0;
+    flow->arrived_us = now_us;
+}
+
 void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t unread, uint64_t now_us, uint64_t rtt_us)
 {
     if (unread > flow->window / 4 || now_us - flow->grown_us < rtt_us)

@@ -10,18 +10,25 @@
 #include <stdint.h>
 
 struct ptcp_flow {
-    uint64_t window, window_max; /* bytes granted beyond what was consumed */
-    uint64_t granted;            /* the offset last told to the peer */
-    uint64_t mark, mark_us;      /* consumed offset and time when the window was last judged */
-    uint64_t grown_us;           /* when it last grew because the peer was blocked */
-    uint64_t peer_limit;         /* the offset that the peer granted */
-    uint64_t blocked_at;         /* a limit that was already reported; UINT64_MAX: none */
-    bool update;                 /* MAX_DATA must be sent (again) */
+    uint64_t window, window_max;  /* bytes granted beyond what was consumed */
+    uint64_t granted;             /* the offset last told to the peer */
+    uint64_t mark, mark_us;       /* consumed offset and time when the window was last judged */
+    uint64_t arrived, arrived_us; /* bytes that came behind holes, since then */
+    uint64_t grown_us;            /* when it last grew because the peer was blocked */
+    uint64_t peer_limit;          /* the offset that the peer granted */
+    uint64_t blocked_at;          /* a limit that was already reported; UINT64_MAX: none */
+    bool update;                  /* MAX_DATA must be sent (again) */
 };
 
 void ptcp_flow_init(struct ptcp_flow *flow, uint64_t window, uint64_t window_max);
 /* The reader consumed up to `offset`. Sets `update` when the peer should know. */
 void ptcp_flow_consumed(struct ptcp_flow *flow, uint64_t offset, uint64_t now_us, uint64_t rtt_us);
+/*
+ * So many bytes have come behind a hole. If little lies unread, the reader waits for the hole and
+ * can't show how fast the peer is: what arrives does.
+ */
+void ptcp_flow_arrived(struct ptcp_flow *flow, uint64_t bytes, uint64_t unread, uint64_t now_us,
+                       uint64_t rtt_us);
 /*
  * The peer says that the window stops it. If little lies unread, holes are the cause, not the
  * reader: losses need a window of several round trips.
