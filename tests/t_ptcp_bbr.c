@@ -138,6 +138,26 @@ static void an_empty_queue_puts_the_probe_off_once(void)
     rounds_until(PTCP_BBR_PROBE_RTT);
 }
 
+static void losses_want_a_probe_until_enough_is_known_of_them(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    bbr()->calm_acked = (PTCP_BBR_KNOWN_PACKETS - 1) * MTU;
+    lose(MTU, BDP * 2);
+    for (int i = 0; i < 6 * 25 && bbr()->state != PTCP_BBR_PROBE_RTT; i++)
+        one_round();
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    bbr()->calm_acked = PTCP_BBR_KNOWN_PACKETS * MTU;
+    lose(MTU, BDP * 2);
+    for (int i = 0; i < 6 * 25; i++) { /* as without losses, every other time */
+        one_round();
+        CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+    }
+}
+
 static void after_silence_no_probe_is_due(void)
 {
     set_up();
@@ -172,19 +192,44 @@ static void few_losses_are_borne(void)
     CU_ASSERT_EQUAL(bbr()->inflight_longterm, UINT64_MAX);
 }
 
+static bool is_excess(uint64_t packets, uint64_t of_packets, uint64_t allowed_ppm)
+{
+    return ptcp_bbr_is_excess(&world.cc, packets * MTU, of_packets * MTU, allowed_ppm);
+}
+
 static void the_paths_own_loss_is_not_held_against_it(void)
 {
     set_up();
     rounds_until(PTCP_BBR_UP);
-    bbr()->calm_acked = 950 * MTU;
-    bbr()->calm_lost = 50 * MTU;
-    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 6 * MTU, 100 * MTU, 0)); /* 5 are its own */
-    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 9 * MTU, 100 * MTU, 0));
-    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 10 * MTU, 100 * MTU, 0));
-    CU_ASSERT_FALSE(ptcp_bbr_is_excess(&world.cc, 11 * MTU, 100 * MTU, PTCP_BBR_LOSS_PPM));
-    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 12 * MTU, 100 * MTU, PTCP_BBR_LOSS_PPM));
-    bbr()->calm_lost = 900 * MTU; /* never more than a tenth */
-    CU_ASSERT_TRUE(ptcp_bbr_is_excess(&world.cc, 17 * MTU, 100 * MTU, 0));
+    bbr()->calm_acked = 1900 * MTU;
+    bbr()->calm_lost = 100 * MTU;
+    CU_ASSERT_FALSE(is_excess(10, 100, 0)); /* 6 may be its own, 5 more are chance */
+    CU_ASSERT_TRUE(is_excess(11, 100, 0));
+    CU_ASSERT_FALSE(is_excess(12, 100, PTCP_BBR_LOSS_PPM));
+    CU_ASSERT_TRUE(is_excess(13, 100, PTCP_BBR_LOSS_PPM));
+    bbr()->calm_lost = 1900 * MTU; /* never more than a tenth */
+    CU_ASSERT_TRUE(is_excess(17, 100, 0));
+}
+
+static void what_few_packets_tell_of_the_path_is_doubted(void)
+{
+    set_up();
+    CU_ASSERT_TRUE(is_excess(1, 100, 0)); /* nothing is known, nothing allowed */
+    rounds_until(PTCP_BBR_UP);
+    bbr()->calm_acked = 60 * MTU;
+    CU_ASSERT_FALSE(is_excess(6, 100, 0)); /* none of 60 was lost: 3 of 100 may be, by chance 6 */
+    CU_ASSERT_TRUE(is_excess(7, 100, 0));
+    bbr()->calm_acked = 10000 * MTU;
+    CU_ASSERT_TRUE(is_excess(1, 100, 0));
+}
+
+static void in_a_queue_nothing_is_put_down_to_doubt(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    bbr()->calm_acked = 60 * MTU;
+    bbr()->round_rtt_us = RTT_US * 3 / 2;
+    CU_ASSERT_TRUE(is_excess(1, 100, 0));
 }
 
 static void losses_without_delay_leave_the_cruising_rate(void)
@@ -212,6 +257,19 @@ static void losses_in_a_queue_lower_it(void)
     CU_ASSERT_EQUAL(bbr()->bw_shortterm, RATE * 70 / 100);
     CU_ASSERT_EQUAL(bbr()->inflight_longterm, 850000);
     CU_ASSERT_EQUAL(bbr()->bw, RATE * 70 / 100);
+}
+
+static void our_own_queue_speaks_of_nobody_else(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_UP);
+    rounds_until(PTCP_BBR_DOWN);
+    bbr()->calm_acked = 10000 * MTU;
+    world.rtt_us = RTT_US * 3 / 2;
+    lose(5000, BDP * 3 / 2);
+    one_round();
+    one_round();
+    CU_ASSERT_EQUAL(bbr()->bw_shortterm, UINT64_MAX);
 }
 
 static void a_wrong_loss_leads_back_to_the_probe(void)
@@ -255,10 +313,15 @@ static CU_TestInfo tests[] = {
     {"the cycle goes through its phases", the_cycle_goes_through_its_phases},
     {"the least RTT is probed with half in flight", the_least_rtt_is_probed_with_half_in_flight},
     {"an empty queue puts the probe off once", an_empty_queue_puts_the_probe_off_once},
+    {"losses want a probe until enough is known of them",
+     losses_want_a_probe_until_enough_is_known_of_them},
     {"after silence no probe is due", after_silence_no_probe_is_due},
     {"losses of a probe bound what is in flight", losses_of_a_probe_bound_what_is_in_flight},
     {"few losses are borne", few_losses_are_borne},
     {"the path's own loss is not held against it", the_paths_own_loss_is_not_held_against_it},
+    {"what few packets tell of the path is doubted", what_few_packets_tell_of_the_path_is_doubted},
+    {"in a queue nothing is put down to doubt", in_a_queue_nothing_is_put_down_to_doubt},
+    {"our own queue speaks of nobody else", our_own_queue_speaks_of_nobody_else},
     {"losses without delay leave the cruising rate", losses_without_delay_leave_the_cruising_rate},
     {"losses in a queue lower it", losses_in_a_queue_lower_it},
     {"a wrong loss leads back to the probe", a_wrong_loss_leads_back_to_the_probe},

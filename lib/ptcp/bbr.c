@@ -57,7 +57,7 @@ static void check_startup_loss(struct ptcp_cc *cc)
     if (!bbr->loss_round_start || bbr->full_bw_count == 0)
         return;
     const uint64_t allowed_ppm =
-        ptcp_bbr_queue_was_seen(bbr) ? PTCP_BBR_LOSS_PPM : PTCP_BBR_BASE_LOSS_PPM;
+        ptcp_bbr_queue_was_seen(cc) ? PTCP_BBR_LOSS_PPM : PTCP_BBR_BASE_LOSS_PPM;
     if (!bbr->ce_in_round &&
         (bbr->round_losses < PTCP_BBR_STARTUP_LOSSES ||
          !ptcp_bbr_is_excess(cc, bbr->round_lost, bbr->round_acked + bbr->round_lost, allowed_ppm)))
@@ -234,7 +234,7 @@ static void on_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
     ptcp_bbr_model_ack(cc, ack);
     check_startup_and_drain(cc, ack);
     ptcp_bbr_cycle(cc, ack);
-    ptcp_bbr_model_rtt(bbr, ack);
+    ptcp_bbr_model_rtt(cc, ack);
     check_probe_rtt(cc, ack);
     ptcp_bbr_model_advance(bbr, ack);
     bbr->bw = min_u64(ptcp_bbr_max_bw(bbr), bbr->bw_shortterm);

@@ -22,6 +22,7 @@ enum {
     PTCP_BBR_CONFIRM_DIVISOR = 16, /* a sample so little above the least RTT confirms it */
     PTCP_BBR_QUEUE_DIVISOR = 16,   /* an RTT that much above the least is a queue */
     PTCP_BBR_QUEUE_LEAST_US = 1000,
+    PTCP_BBR_QUEUE_PACKETS = 2,
     PTCP_BBR_FULL_ROUNDS = 3,
     PTCP_BBR_DRAIN_ROUNDS = 3,
     PTCP_BBR_JUDGE_ROUNDS = 2, /* one to send, one to hear of them */
@@ -30,6 +31,7 @@ enum {
     PTCP_BBR_EXTRA_ROUNDS = 5,       /* two such spans are remembered */
     PTCP_BBR_BASE_LOSS_PPM = 100000, /* no more than that is taken for the path's own loss */
     PTCP_BBR_BASE_PACKETS = 100,     /* fewer than so many say little */
+    PTCP_BBR_KNOWN_PACKETS = 500,    /* and so many are enough */
     PTCP_BBR_QUANTUM_US = 1000,
     PTCP_BBR_QUANTUM_BYTES = 65536,
 };
@@ -122,7 +124,7 @@ uint64_t ptcp_bbr_with_headroom(const struct ptcp_cc *cc);
 void ptcp_bbr_model_init(struct ptcp_bbr *bbr);
 /* One ACK: rounds, rates, aggregation. Everything else of the ACK comes after it. */
 void ptcp_bbr_model_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
-void ptcp_bbr_model_rtt(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack);
+void ptcp_bbr_model_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
 /* The end of one ACK: a round of losses that is over makes room for the next. */
 void ptcp_bbr_model_advance(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack);
 void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost);
@@ -133,7 +135,7 @@ void ptcp_bbr_advance_bw(struct ptcp_bbr *bbr);
 /* A phase begins in which losses can't be ours. */
 void ptcp_bbr_begin_calm(struct ptcp_cc *cc);
 /* Was even the shortest round trip of this round longer than an empty path's? */
-bool ptcp_bbr_queue_was_seen(const struct ptcp_bbr *bbr);
+bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc);
 /* Are `lost` of `bytes` more than `allowed_ppm` and the path's own loss explain? */
 bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
                         uint64_t allowed_ppm);

@@ -100,20 +100,30 @@ static uint64_t square_root(uint64_t x)
     return root;
 }
 
-static uint64_t base_loss_ppm(const struct ptcp_cc *cc)
+/*
+ * How much the path loses on its own. A few packets say little of that, and too low a guess takes
+ * chance for congestion until the next measurement. So where nothing else speaks of congestion it
+ * may be the upper end of Wilson's interval, √2 deviations up: of 60 packets none lost, 3 %; of
+ * 2,000, 100 lost, 6 %. Where there is a queue, losses are more likely the queue's, and it is not.
+ */
+static uint64_t base_loss_ppm(const struct ptcp_cc *cc, bool queued)
 {
     const struct ptcp_bbr *bbr = view(cc);
-    const uint64_t sent =
-        max_u64(bbr->calm_acked + bbr->calm_lost, (uint64_t)PTCP_BBR_BASE_PACKETS * cc->mtu);
+    const uint64_t packet = cc->mtu, lost = bbr->calm_lost, sent = bbr->calm_acked + lost;
+    const uint64_t doubt = packet + square_root(packet * packet + 2 * packet * lost);
 
-    return min_u64(bbr->calm_lost * 1000000 / sent, PTCP_BBR_BASE_LOSS_PPM);
+    if (sent == 0)
+        return 0;
+    const uint64_t ppm = queued ? lost * 1000000 / max_u64(sent, PTCP_BBR_BASE_PACKETS * packet)
+                                : (lost + doubt) * 1000000 / (sent + 2 * packet);
+    return min_u64(ppm, PTCP_BBR_BASE_LOSS_PPM);
 }
 
 /* Chance loses more now and less then: two deviations of a binomial distribution are no sign. */
 bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
                         uint64_t allowed_ppm)
 {
-    const uint64_t base_ppm = base_loss_ppm(cc);
+    const uint64_t base_ppm = base_loss_ppm(cc, ptcp_bbr_queue_was_seen(cc));
     const uint64_t own = bytes / 1000 * base_ppm / 1000;
 
     return lost > bytes / 1000 * (allowed_ppm + base_ppm) / 1000 + 2 * square_root(own * cc->mtu);
@@ -128,10 +138,14 @@ void ptcp_bbr_begin_calm(struct ptcp_cc *cc)
     cc->calm = true;
 }
 
-bool ptcp_bbr_queue_was_seen(const struct ptcp_bbr *bbr)
+/* The least RTT may be that of a small packet: a full one takes the link that much longer. */
+bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc)
 {
-    const uint64_t slack_us =
-        max_u64(bbr->min_rtt_us / PTCP_BBR_QUEUE_DIVISOR, PTCP_BBR_QUEUE_LEAST_US);
+    const struct ptcp_bbr *bbr = view(cc);
+    const uint64_t packets_us =
+        bbr->bw > 0 ? (uint64_t)PTCP_BBR_QUEUE_PACKETS * cc->mtu * 1000000 / bbr->bw : 0;
+    const uint64_t least_us = max_u64(packets_us, PTCP_BBR_QUEUE_LEAST_US);
+    const uint64_t slack_us = max_u64(bbr->min_rtt_us / PTCP_BBR_QUEUE_DIVISOR, least_us);
 
     return bbr->round_rtt_us != UINT64_MAX && bbr->min_rtt_us != UINT64_MAX &&
            bbr->round_rtt_us > bbr->min_rtt_us + slack_us;
@@ -168,7 +182,8 @@ static void adapt_to_congestion(struct ptcp_cc *cc)
     /* Drain is an answer already; in the others losses bound the volume. */
     const bool probing = bbr->state == PTCP_BBR_STARTUP || bbr->state == PTCP_BBR_DRAIN ||
                          bbr->state == PTCP_BBR_REFILL || bbr->state == PTCP_BBR_UP;
-    const bool queued = ptcp_bbr_queue_was_seen(bbr);
+    /* What stands there while we go down is what we put there. */
+    const bool queued = bbr->state != PTCP_BBR_DOWN && ptcp_bbr_queue_was_seen(cc);
     const uint64_t allowed_ppm = queued ? 0 : PTCP_BBR_LOSS_PPM;
 
     if (!bbr->loss_round_start || probing)
@@ -213,21 +228,32 @@ void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost
 
 /* --- Round-trip time ------------------------------------------------------------------------- */
 
+/* Enough is known of the path's own loss to judge those that come. */
+static bool is_loss_known(const struct ptcp_cc *cc)
+{
+    const struct ptcp_bbr *bbr = view(cc);
+
+    return !bbr->lossy ||
+           bbr->calm_acked + bbr->calm_lost >= (uint64_t)PTCP_BBR_KNOWN_PACKETS * cc->mtu;
+}
+
 /*
  * A queue that is as good as empty makes a probe needless, but not more than every other: flows
  * that share the path find each other in them. Nor where losses are to be judged.
  */
-static bool confirms(const struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
+static bool confirms(const struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
 {
+    const struct ptcp_bbr *bbr = view(cc);
     const uint64_t least_us = bbr->probe_rtt_min_us;
 
-    return ack->rtt_us > 0 && !bbr->lossy &&
+    return ack->rtt_us > 0 && is_loss_known(cc) &&
            ack->rtt_us - least_us <= least_us / PTCP_BBR_CONFIRM_DIVISOR &&
            ack->now_us < bbr->probed_rtt_us + PTCP_BBR_PROBE_RTT_EVERY_US;
 }
 
-void ptcp_bbr_model_rtt(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
+void ptcp_bbr_model_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
 {
+    struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
     const uint64_t rtt_us = ack->rtt_us, least_us = bbr->probe_rtt_min_us;
 
     bbr->probe_rtt_expired = bbr->probe_rtt_at_us > 0 &&
@@ -237,7 +263,7 @@ void ptcp_bbr_model_rtt(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
     if (rtt_us > 0 && (rtt_us < least_us || bbr->probe_rtt_expired)) {
         bbr->probe_rtt_min_us = rtt_us;
         bbr->probe_rtt_at_us = ack->now_us;
-    } else if (confirms(bbr, ack)) {
+    } else if (confirms(cc, ack)) {
         bbr->probe_rtt_at_us = ack->now_us;
     }
     if (bbr->probe_rtt_min_us < bbr->min_rtt_us ||
