@@ -18,6 +18,7 @@ struct side {
     unsigned flags;
     bool outside; /* inserts when the test says so, not in received() */
     bool silent;  /* the test writes in its place */
+    bool eager;   /* writes right after it inserted */
     int inserted; /* what stk_conn_insert() gave */
     int opened, opened_inside, closed, code;
     char layer[STK_ERROR_LAYER_MAX], text[STK_ERROR_TEXT_MAX];
@@ -77,6 +78,8 @@ static void insert(struct side *side)
         stk_conn_insert(side->conn, side->fragment, side->flags, &inside, side, &error);
     if (side->inserted < 0)
         snprintf(side->text, sizeof side->text, "%s", error.text);
+    if (side->eager)
+        stk_conn_write(side->conn, "eager\n", 6);
 }
 
 static void outside_opened(struct stk_conn *conn)
@@ -208,6 +211,29 @@ static void starttls_works_from_outside_received(void)
     CU_ASSERT_EQUAL(client.inserted, 0);
     CU_ASSERT_TRUE(run(ALL_CLIENT, ALL_SERVER));
     end();
+}
+
+/* Also where bytes from before still wait: those go out below. */
+static void what_is_written_after_inserting_goes_through_the_new_layer(void)
+{
+    static const char *const stacks[] = {"/memory/x", "/memory/x,quota=1",
+                                         "/memory/x/chaos,again=80"};
+
+    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++) {
+        for (int outside = 0; outside < 2; outside++) {
+            begin(stacks[i], stacks[i]);
+            client.eager = server.eager = true;
+            client.outside = server.outside = outside;
+            if (outside) {
+                CU_ASSERT_TRUE(run("hello\ngo\n", "starttls\n"));
+                insert(&server);
+                insert(&client);
+            }
+            CU_ASSERT_TRUE(run("hello\ngo\neager\nsecret\n", "starttls\neager\nsecret\n"));
+            CU_ASSERT_EQUAL(client.opened_inside + server.opened_inside, 2);
+            end();
+        }
+    }
 }
 
 static void the_inserted_layers_show_in_the_description(void)
@@ -347,6 +373,7 @@ static void every_allocation_may_fail(void)
     for (long n = 1; n < 1000; n++) {
         begin("/memory/x", "/memory/x");
         client.outside = server.outside = true;
+        client.eager = server.eager = true;
         CU_ASSERT_TRUE(run("hello\ngo\n", "starttls\n"));
         fault_heap_fail(n, FAULT_ONCE);
         insert(&server);
@@ -366,6 +393,8 @@ static void every_allocation_may_fail(void)
 static CU_TestInfo tests[] = {
     {"STARTTLS works from inside received()", starttls_works_from_inside_received},
     {"STARTTLS works from outside of received()", starttls_works_from_outside_received},
+    {"what is written after inserting goes through the new layer",
+     what_is_written_after_inserting_goes_through_the_new_layer},
     {"the inserted layers show in the description", the_inserted_layers_show_in_the_description},
     {"layers go on layers", layers_go_on_layers},
     {"bytes that were slipped in are refused", bytes_that_were_slipped_in_are_refused},

@@ -154,6 +154,13 @@ void stk_fifo_consume(struct stk_fifo *fifo, size_t len)
     release_if_empty(fifo);
 }
 
+void stk_fifo_drop_tail(struct stk_fifo *fifo, size_t len)
+{
+    assert(len <= fifo->len);
+    fifo->len -= (uint32_t)len;
+    release_if_empty(fifo);
+}
+
 size_t stk_fifo_get(struct stk_fifo *fifo, const struct iovec *iov, int count)
 {
     const size_t bytes = min_size(total(iov, count), fifo->len);

@@ -37,6 +37,8 @@ uint8_t *stk_fifo_reserve(struct stk_fifo *fifo, size_t want);
 void stk_fifo_commit(struct stk_fifo *fifo, size_t len);
 /* Drops from the front; memory goes when the last byte goes. */
 void stk_fifo_consume(struct stk_fifo *fifo, size_t len);
+/* Drops from the end. */
+void stk_fifo_drop_tail(struct stk_fifo *fifo, size_t len);
 /* Copies out and consumes; returns the count. */
 size_t stk_fifo_get(struct stk_fifo *fifo, const struct iovec *iov, int count);
 

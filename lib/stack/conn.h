@@ -31,6 +31,7 @@ struct insertion {
     const struct stk_protocol *protocol;
     void *user;
     unsigned flags;
+    size_t below; /* bytes of `unwritten` that were written before it: they go out below */
 };
 
 /* While a connection opens or closes. */

@@ -97,7 +97,23 @@ static int add_own_block(struct stk_conn *conn, const struct stk_segment *segmen
     return conn_add_layer(conn, layer, segment, shared);
 }
 
-static int add_splice(struct stk_conn *conn)
+/* The first `below` bytes that wait go to the splice, the others wait for the new layers. */
+static int split_unwritten(struct stk_conn *conn, struct splice *s, size_t below)
+{
+    const size_t above = stk_fifo_len(&conn->unwritten) - below;
+    struct stk_fifo rest;
+
+    stk_fifo_init(&rest, conn->unwritten.limit);
+    if (above > 0 &&
+        stk_fifo_put(&rest, stk_fifo_data(&conn->unwritten) + below, above) != (long)above)
+        return -ENOMEM;
+    s->unwritten = conn->unwritten;
+    stk_fifo_drop_tail(&s->unwritten, above);
+    conn->unwritten = rest;
+    return 0;
+}
+
+static int add_splice(struct stk_conn *conn, size_t below)
 {
     const int status = add_own_block(conn, &splice_segment, NULL);
 
@@ -105,14 +121,14 @@ static int add_splice(struct stk_conn *conn)
         return status;
     struct splice *s = splice_of(conn->top);
     s->unread = conn->unused;
-    s->unwritten = conn->unwritten;
     stk_fifo_init(&conn->unused, STK_UNUSED_MAX);
-    stk_fifo_init(&conn->unwritten, s->unwritten.limit);
-    return 0;
+    return split_unwritten(conn, s, below);
 }
 
-static int add_fragment(struct stk_conn *conn, struct stk_recipe *fragment, struct stk_error *error)
+static int add_fragment(struct stk_conn *conn, const struct insertion *insertion,
+                        struct stk_error *error)
 {
+    struct stk_recipe *fragment = insertion->fragment;
     struct blueprint *b;
     int status = blueprint_new(fragment, conn->listening, &b, error);
 
@@ -122,7 +138,7 @@ static int add_fragment(struct stk_conn *conn, struct stk_recipe *fragment, stru
     while (*last != NULL)
         last = &(*last)->next;
     *last = b;
-    if ((status = add_splice(conn)) < 0)
+    if ((status = add_splice(conn, insertion->below)) < 0)
         return stk_error_set(error, status, "insert", "%s", stk_strerror(status));
     for (int i = 0; i < fragment->count; i++)
         if ((status = add_own_block(conn, &fragment->segments[i], b->shared[i])) < 0)
@@ -141,7 +157,7 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
         return stk_error_set(error, -EPROTO, insertion->fragment->segments[0].type->name,
                              "%zu bytes came before the new layer: they can't be trusted", unread);
     const int status = deadline_in(conn, conn->open_timeout_ms)
-                           ? add_fragment(conn, insertion->fragment, error)
+                           ? add_fragment(conn, insertion, error)
                            : stk_error_set(error, -ENOMEM, "insert", "out of memory");
     if (status < 0) {
         stk_conn_fail(conn, status, error->layer, "%s", error->text);
@@ -185,7 +201,10 @@ int stk_conn_insert(struct stk_conn *conn, const char *fragment, unsigned flags,
                     const struct stk_protocol *protocol, void *user, struct stk_error *error)
 {
     struct stk_error ignored;
-    struct insertion insertion = {.protocol = protocol, .user = user, .flags = flags};
+    struct insertion insertion = {.protocol = protocol,
+                                  .user = user,
+                                  .flags = flags,
+                                  .below = stk_fifo_len(&conn->unwritten)};
 
     if (error == NULL)
         error = &ignored;

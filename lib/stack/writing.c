@@ -36,8 +36,11 @@ static long send_now(struct stk_conn *conn, const struct iovec *iov, int count, 
     return sent;
 }
 
+/* What is written after a layer was inserted waits for it. */
 static bool can_send(const struct stk_conn *conn)
 {
+    if (conn->insertion != NULL)
+        return false;
     return (conn->state == CONN_OPEN || (conn->state == CONN_CLOSING && conn->top->ready)) &&
            !conn->write_blocked && conn->error == NULL;
 }
