@@ -346,6 +346,60 @@ static void a_server_started_anew_is_found_again(void)
     close_loop();
 }
 
+/* The kernel's answer for one peer who has stopped reading. */
+static struct stk_sys real;
+static const struct stk_addr *stopped;
+
+static ssize_t stopped_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    struct stk_addr to = {0};
+
+    if (message->msg_name)
+        stk_addr_from_sockaddr(&to, message->msg_name, message->msg_namelen);
+    if (stopped && stk_addr_equal(&to, stopped)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return real.sendmsg(fd, message, flags);
+}
+
+static void one_who_stops_reading_holds_nobody_else_up(void)
+{
+    struct side server_side, first, second;
+    struct stk_addr first_addr;
+
+    open_loop("");
+    CU_ASSERT_EQUAL_FATAL(open_side(&server_side, true), 0);
+    CU_ASSERT_EQUAL_FATAL(open_side(&first, false), 0);
+    CU_ASSERT_EQUAL_FATAL(open_side(&second, false), 0);
+    CU_ASSERT_EQUAL(send_some(&first, 1, 100, NULL), 1);
+    talker_wait(loop, &server_side.datagrams, 1);
+    first_addr = server_side.peer;
+    CU_ASSERT_EQUAL(send_some(&second, 1, 100, NULL), 1);
+    talker_wait(loop, &server_side.datagrams, 2);
+    real = stk_sys;
+    stk_sys.sendmsg = stopped_sendmsg;
+    stopped = &first_addr;
+    CU_ASSERT_EQUAL(send_some(&server_side, 1, 100, &first_addr), 0); /* it gets its time */
+    talker_wait(loop, &server_side.writable, 1);
+    CU_ASSERT_EQUAL(send_some(&server_side, 1, 100, &first_addr), 1); /* and then is passed over */
+    CU_ASSERT_EQUAL(send_some(&server_side, 1, 100, &server_side.peer), 1);
+    talker_wait(loop, &second.datagrams, 1);
+    CU_ASSERT_EQUAL(first.datagrams, 0);
+    /* It reads again: it is waited for like anybody. */
+    stopped = NULL;
+    CU_ASSERT_EQUAL(send_some(&server_side, 1, 100, &first_addr), 1);
+    talker_wait(loop, &first.datagrams, 1);
+    stopped = &first_addr;
+    CU_ASSERT_EQUAL(send_some(&server_side, 1, 100, &first_addr), 0);
+    stk_sys = real;
+    stk_port_unref(first.port);
+    stk_port_unref(second.port);
+    stk_port_unref(server_side.port);
+    stk_loop_turn(loop, 0);
+    close_loop();
+}
+
 static CU_TestInfo tests[] = {
     {"a stream crosses both ways and the file goes with the listener",
      a_stream_crosses_both_ways_and_the_file_goes_with_the_listener},
@@ -362,6 +416,7 @@ static CU_TestInfo tests[] = {
     {"datagrams cross and can be answered", datagrams_cross_and_can_be_answered},
     {"a full peer makes senders wait on either side",
      a_full_peer_makes_senders_wait_on_either_side},
+    {"one who stops reading holds nobody else up", one_who_stops_reading_holds_nobody_else_up},
     {"a server started anew is found again", a_server_started_anew_is_found_again},
     CU_TEST_INFO_NULL,
 };

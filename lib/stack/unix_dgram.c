@@ -2,8 +2,9 @@
  * Datagrams over Unix sockets: /unix-dgram/PATH.
  *
  * The connecting side binds an abstract address that the kernel chooses, so that it can be
- * answered. It is connected, so that a full peer makes it wait; a listening side whose peer is full
- * asks again by time, since no event tells.
+ * answered. It is connected, so that a full peer makes it wait. On a listening side no event tells
+ * when a peer has room again: it asks once more a little later, and then drops what that peer does
+ * not take, so that one who has stopped reading holds nobody else up.
  */
 #include "dgram.h"
 #include "layer.h"
@@ -15,6 +16,7 @@
 enum {
     BUFFER_BYTES = STK_DGRAM_MAX + 1, /* one more shows a datagram that is too long */
     TURN_MAX = 64,                    /* datagrams received in one turn */
+    SEND_BUFFER_BYTES = 8 << 20,      /* all peers of a listening side share it */
     RETRY_US = 1000,
 };
 
@@ -24,7 +26,8 @@ struct unix_dgram {
     struct stk_watch watch;
     struct stk_task report;
     struct stack_unix_path path;
-    struct stk_addr peer; /* of the connecting side */
+    struct stk_addr peer;       /* of the connecting side */
+    struct stk_addr waited_for; /* of a listening side: the peer that was full, and may still be */
     struct stk_addr unreachable;
     int unreachable_code;
     uint8_t *buffer;
@@ -156,13 +159,22 @@ static void note_unreachable(struct unix_dgram *u, const struct stk_run *run, in
     stk_task_queue(&u->report);
 }
 
-static void wait_for_room(struct unix_dgram *u)
+/* False where nobody would tell when there is room, or where a peer has had its time. */
+static bool wait_for_room(struct unix_dgram *u, const struct stk_addr *peer)
 {
-    u->blocked = true;
     if (u->peer.len)
-        stk_watch_set(&u->watch, STK_READABLE | STK_WRITABLE);
-    else
-        stk_dgram_set_timer(&u->layer, stk_loop_now_us(stk_dgram_loop(&u->layer)) + RETRY_US);
+        return u->blocked = stk_watch_set(&u->watch, STK_READABLE | STK_WRITABLE) == 0;
+    if (stk_addr_equal(&u->waited_for, peer))
+        return false;
+    u->waited_for = *peer;
+    stk_dgram_set_timer(&u->layer, stk_loop_now_us(stk_dgram_loop(&u->layer)) + RETRY_US);
+    return u->blocked = true;
+}
+
+static void note_taken(struct unix_dgram *u, const struct stk_run *run)
+{
+    if (u->waited_for.len && run->peer && stk_addr_equal(&u->waited_for, run->peer))
+        u->waited_for.len = 0;
 }
 
 /* False where the socket is full and nothing of the run went out. */
@@ -175,10 +187,10 @@ static bool send_run(struct unix_dgram *u, const struct stk_run *run)
             code = send_one(u, run, i);
         if (code == -ECONNREFUSED || code == -ENOTCONN || code == -EPIPE || code == -ECONNRESET)
             code = send_again(u, run, i);
-        if (code == STK_AGAIN) {
-            wait_for_room(u);
-            return i > 0; /* the rest of a run that was begun is dropped */
-        }
+        if (code == STK_AGAIN) /* the rest of a run that was begun is dropped */
+            return !wait_for_room(u, run->peer) || i > 0;
+        if (code == 0)
+            note_taken(u, run);
         note_unreachable(u, run, code);
     }
     return true;
@@ -227,6 +239,7 @@ static int open_client(struct unix_dgram *u, struct stk_error *error)
 
 static int open_layer(struct stk_dgram_layer *layer)
 {
+    const int send_buffer = SEND_BUFFER_BYTES;
     struct unix_dgram *u = dgram_of(layer);
     struct stk_error error = {.code = 0};
 
@@ -235,6 +248,9 @@ static int open_layer(struct stk_dgram_layer *layer)
                 : open_client(u, &error);
     if (u->fd < 0)
         return stk_dgram_fail(layer, error.code, "%s", error.text);
+    if (stk_dgram_is_listening(layer) &&
+        setsockopt(u->fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_buffer, sizeof send_buffer) < 0)
+        setsockopt(u->fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
     u->buffer = stk_alloc(BUFFER_BYTES);
     if (!u->buffer)
         return stk_dgram_fail(layer, -ENOMEM, "no memory for a receive buffer");
