@@ -659,6 +659,28 @@ static void receive_errors_pass_and_datagrams_are_kept(void)
     close_pair();
 }
 
+static int strip_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+                          struct timespec *timeout)
+{
+    const int taken = real.recvmmsg(fd, messages, count, flags, timeout);
+
+    for (int i = 0; i < taken; i++)
+        messages[i].msg_hdr.msg_controllen = 0;
+    return taken;
+}
+
+static void datagrams_join_also_where_the_kernel_does_not_say_at_which_address_they_came(void)
+{
+    open_pair("");
+    real = stk_sys;
+    stk_sys.recvmmsg = strip_recvmmsg;
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(send_run(&left, run_of(1, 40, 40, 0)), 1);
+    wait_for(&right, 3);
+    restore();
+    close_pair();
+}
+
 static int fail_socket(int domain, int type, int protocol)
 {
     return scripted() ? -1 : real.socket(domain, type, protocol);
@@ -733,6 +755,8 @@ static CU_TestInfo tests[] = {
     {"a peer without route is reported from the loop",
      a_peer_without_route_is_reported_from_the_loop},
     {"receive errors pass and datagrams are kept", receive_errors_pass_and_datagrams_are_kept},
+    {"datagrams join also where the kernel does not say at which address they came",
+     datagrams_join_also_where_the_kernel_does_not_say_at_which_address_they_came},
     {"opening fails with the kernel's reason", opening_fails_with_the_kernels_reason},
     CU_TEST_INFO_NULL,
 };

@@ -135,6 +135,14 @@ static void deliver(struct intake *intake)
     intake->count = 0;
 }
 
+/* Where the kernel did not say at which address a datagram came, there is none. */
+static bool same_local(const struct stk_addr *local, const struct stk_addr *other)
+{
+    if (!local)
+        return other->len == 0;
+    return local->len == other->len && stk_addr_equal(local, other);
+}
+
 /* A lone datagram joins the run before it if it continues it: same way, same size. */
 static bool joins(const struct intake *intake, const struct arrival *arrival, const uint8_t *data,
                   size_t len)
@@ -146,8 +154,7 @@ static bool joins(const struct intake *intake, const struct arrival *arrival, co
            data == run->data + (size_t)run->count * run->stride && run->last_size == run->size &&
            len <= run->size && stk_run_bytes(run) + len <= STK_RUN_BYTES_MAX &&
            run->ecn == arrival->ecn && stk_addr_equal(run->peer, &arrival->peer) &&
-           run->local->len == arrival->local.len &&
-           (arrival->local.len == 0 || stk_addr_equal(run->local, &arrival->local));
+           same_local(run->local, &arrival->local);
 }
 
 static void add_run(struct intake *intake, const struct arrival *arrival, uint8_t *data, size_t len,

@@ -123,7 +123,7 @@ static void note_unreachable(struct stack_udp *udp, const struct stk_run *run, i
         stack_udp_report(udp, peer, error);
 }
 
-enum fate { SENT, DROPPED, BLOCKED };
+enum fate { SENT, SENT_FROM_ELSEWHERE, DROPPED, BLOCKED };
 
 static enum fate send_one(struct stack_udp *udp, const struct stk_run *run, unsigned i)
 {
@@ -139,7 +139,7 @@ static enum fate send_one(struct stack_udp *udp, const struct stk_run *run, unsi
         message.msg_iov = &iov;
         message.msg_iovlen = 1;
         if (stk_sys.sendmsg(udp->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-            return with_local ? SENT : DROPPED;
+            return with_local ? SENT : SENT_FROM_ELSEWHERE;
         error = errno;
         if (error == EAGAIN)
             return BLOCKED;
@@ -285,9 +285,13 @@ static int fill_batch(struct stack_udp *udp, struct batch *batch, const struct s
 /* The socket is full at this piece. Returns how many runs count as taken. */
 static int stop_at(struct stack_udp *udp, const struct stk_run *runs, struct piece piece)
 {
-    udp->blocked = true;
     udp->stats.blocked++;
-    stk_watch_set(&udp->watch, STK_READABLE | STK_WRITABLE);
+    if (stk_watch_set(&udp->watch, STK_READABLE | STK_WRITABLE) < 0) {
+        /* Nobody would tell when there is room: lost, as datagrams may be. */
+        udp->stats.unsent += runs[piece.run].count - piece.first;
+        return piece.run + 1;
+    }
+    udp->blocked = true;
     if (piece.first == 0)
         return piece.run;
     spill(udp, &runs[piece.run], piece.first);
