@@ -21,13 +21,13 @@ enum { SUBMISSIONS = 256 };
 struct poll_request {
     struct stk_watch *watch; /* NULL: nobody is interested any more */
     unsigned armed;          /* events that the kernel polls for; 0: not armed */
-    struct stk_node node;    /* in `to_arm` or `in_kernel` */
+    struct stk_node node;    /* in `to_arm`, `to_update` or `in_kernel` */
 };
 
 struct uring_state {
     struct io_uring ring;
     struct reactor_fd_table table;
-    struct stk_node to_arm, in_kernel, spare;
+    struct stk_node to_arm, to_update, in_kernel, spare;
 };
 
 static int uring_open(void *state)
@@ -36,6 +36,7 @@ static int uring_open(void *state)
     struct io_uring_params params = {0};
 
     stk_list_init(&uring->to_arm);
+    stk_list_init(&uring->to_update);
     stk_list_init(&uring->in_kernel);
     stk_list_init(&uring->spare);
     /* Forbidden, missing or without waits that end by time (5.11): not to be had here. */
@@ -61,6 +62,7 @@ static void uring_close(void *state)
 
     io_uring_queue_exit(&uring->ring);
     free_all(&uring->to_arm);
+    free_all(&uring->to_update);
     free_all(&uring->in_kernel);
     free_all(&uring->spare);
     reactor_fd_table_free(&uring->table);
@@ -152,21 +154,45 @@ static void remove_watch(struct uring_state *uring, struct stk_watch *watch)
 /*
  * If the poll has been answered meanwhile, the update finds nothing, and the answer leads to
  * arming with the new events. A poll for too much is left alone: what nobody wants is dropped.
+ * False where the submission queue takes nothing now.
  */
-static int update(struct uring_state *uring, struct poll_request *request, unsigned events)
+static bool update(struct uring_state *uring, struct poll_request *request)
 {
+    const unsigned events = request->watch ? request->watch->events : 0;
     struct io_uring_sqe *sqe;
 
     if (!request->armed || !(events & ~request->armed))
-        return 0;
+        return true;
     sqe = submission(uring);
     if (!sqe)
-        return -EBUSY;
+        return false;
     io_uring_prep_poll_update(sqe, (uint64_t)(uintptr_t)request, 0, bits_of(events),
                               IORING_POLL_UPDATE_EVENTS);
     io_uring_sqe_set_data(sqe, NULL);
     request->armed = events;
-    return 0;
+    return true;
+}
+
+static void update_now_or_later(struct uring_state *uring, struct poll_request *request)
+{
+    if (update(uring, request))
+        return;
+    stk_list_remove(&request->node);
+    stk_list_append(&uring->to_update, &request->node);
+}
+
+static bool update_all(struct uring_state *uring)
+{
+    while (!stk_list_empty(&uring->to_update)) {
+        struct poll_request *request =
+            STK_CONTAINER(uring->to_update.next, struct poll_request, node);
+
+        if (!update(uring, request))
+            return false;
+        stk_list_remove(&request->node);
+        stk_list_append(&uring->in_kernel, &request->node);
+    }
+    return true;
 }
 
 static int uring_change(void *state, struct stk_watch *watch, unsigned before)
@@ -174,12 +200,13 @@ static int uring_change(void *state, struct stk_watch *watch, unsigned before)
     if (!before)
         return add(state, watch);
     if (watch->events)
-        return update(state, watch->backend_data, watch->events);
-    remove_watch(state, watch);
+        update_now_or_later(state, watch->backend_data);
+    else
+        remove_watch(state, watch);
     return 0;
 }
 
-/* What finds no room in the submission queue is armed before the next wait. */
+/* What finds no room in the submission queue is armed in the next round. */
 static bool arm_all(struct uring_state *uring)
 {
     while (!stk_list_empty(&uring->to_arm)) {
@@ -239,8 +266,8 @@ static int submit_and_wait(struct uring_state *uring, int64_t timeout_us)
 static int uring_wait(void *state, struct stk_loop *loop, int64_t timeout_us)
 {
     struct uring_state *uring = state;
-    const bool all_armed = arm_all(uring);
-    const int result = submit_and_wait(uring, all_armed ? timeout_us : 0);
+    const bool all_told = update_all(uring) && arm_all(uring);
+    const int result = submit_and_wait(uring, all_told ? timeout_us : 0);
 
     take_answers(uring, loop);
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
