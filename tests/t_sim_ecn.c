@@ -23,7 +23,7 @@ static enum ptcp_ecn_state after(uint64_t sent, const struct ptcp_ack *ack, uint
     struct ptcp_ecn_counts counts = {.sent = 0};
 
     while (counts.sent < sent)
-        ptcp_ecn_sent(&ecn, &counts);
+        ptcp_ecn_sent(&ecn, &counts, 1);
     ptcp_ecn_acked(&ecn, &counts, ack, marked);
     return ecn.state;
 }
@@ -54,7 +54,7 @@ static void counts_never_fall(void)
     struct ptcp_ack ack = told(4, 0, 1);
 
     for (int i = 0; i < 8; i++)
-        ptcp_ecn_sent(&ecn, &counts);
+        ptcp_ecn_sent(&ecn, &counts, 1);
     CU_ASSERT_TRUE(ptcp_ecn_acked(&ecn, &counts, &ack, 5));
     CU_ASSERT_FALSE(ptcp_ecn_acked(&ecn, &counts, &ack, 0)); /* nothing new */
     ack = told(6, 0, 0);
@@ -69,7 +69,7 @@ static void ten_lost_packets_end_the_test(void)
 
     for (int i = 0; i < PTCP_ECN_TEST_PACKETS; i++) {
         CU_ASSERT_TRUE(ptcp_ecn_marks(&ecn));
-        ptcp_ecn_sent(&ecn, &counts);
+        ptcp_ecn_sent(&ecn, &counts, 1);
     }
     CU_ASSERT_FALSE(ptcp_ecn_marks(&ecn));
     for (int i = 0; i < PTCP_ECN_TEST_PACKETS; i++)

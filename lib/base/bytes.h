@@ -160,4 +160,22 @@ enum { STK_VARINT_MAX_BYTES = 8 };
 void stk_write_varint(struct stk_writer *w, uint64_t v); /* v <= STK_VARINT_MAX */
 size_t stk_varint_len(uint64_t v);
 
+/* The same without a cursor, for who knows the length. */
+static inline void stk_store_varint(uint8_t *p, uint64_t v, size_t len)
+{
+    switch (len) {
+    case 1:
+        p[0] = (uint8_t)v;
+        break;
+    case 2:
+        stk_store_be16(p, (uint16_t)(v | 1 << 14));
+        break;
+    case 4:
+        stk_store_be32(p, (uint32_t)v | UINT32_C(2) << 30);
+        break;
+    default:
+        stk_store_be64(p, v | UINT64_C(3) << 62);
+    }
+}
+
 #endif

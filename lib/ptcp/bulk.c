@@ -4,9 +4,18 @@
 #include "tag.h"
 
 #include <assert.h>
+#include <string.h>
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
+
+enum {
+    NUMBER_AT = PTCP_SHORT_HEADER_BYTES - 4,
+    OFFSET_AT = PTCP_SHORT_HEADER_BYTES + 1,
+    START_BYTES = OFFSET_AT + STK_VARINT_MAX_BYTES,
+};
 
 /* What is the same for each packet of one call. */
 struct bulk {
@@ -15,6 +24,7 @@ struct bulk {
     uint16_t tag;
     uint16_t payload;
     bool gathers;
+    uint8_t start[START_BYTES]; /* a packet's, but for its number and its offset */
 };
 
 /* Offsets grow; all that one call writes have as many bytes on the wire. */
@@ -23,16 +33,30 @@ static uint64_t offsets_left(uint64_t offset, size_t varint_len)
     return (UINT64_C(1) << (8 * varint_len - 2)) - offset;
 }
 
+static void write_start(const struct ptcp_conn *conn, struct bulk *bulk)
+{
+    struct stk_writer writer = stk_writer_of(bulk->start, sizeof(bulk->start));
+
+    ptcp_header_write(&writer,
+                      &(struct ptcp_header){.type = PTCP_DATA, .destination = conn->peer_id});
+    ptcp_stream_write(&writer, 0, bulk->payload, false, true);
+    assert(writer.at == bulk->start + OFFSET_AT + 1);
+}
+
 static struct bulk layout(const struct ptcp_conn *conn)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
     const uint16_t tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
-    const uint16_t header =
-        (uint16_t)(PTCP_SHORT_HEADER_BYTES + 1 + stk_varint_len(conn->engine->out.next));
-
+    const uint16_t header = (uint16_t)(OFFSET_AT + stk_varint_len(conn->engine->out.next));
     /* A tag covers the bytes, and who watches reads them: then they must be in the packet. */
-    return (struct bulk){full, header, tag, (uint16_t)(full - header - tag),
-                         tag == 0 && !conn->trace};
+    struct bulk bulk = {.full = full,
+                        .header = header,
+                        .tag = tag,
+                        .payload = (uint16_t)(full - header - tag),
+                        .gathers = tag == 0 && !conn->trace};
+
+    write_start(conn, &bulk);
+    return bulk;
 }
 
 /* How many full packets may go now, all limits together. */
@@ -57,36 +81,34 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
 static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
 
 /* The stream's bytes stay where they are if they can: who seals the packet reads them there. */
-static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *room)
+static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bulk, uint64_t offset,
+                                  uint8_t *room)
 {
+    const struct ptcp_store *store = &conn->engine->out.store;
     const uint8_t *data;
 
-    if (bulk->gathers && ptcp_store_slice(&conn->engine->out.store, conn->engine->out.next,
-                                          bulk->payload, &data) == bulk->payload)
+    if (bulk->gathers && ptcp_store_slice(store, offset, bulk->payload, &data) == bulk->payload)
         return (struct iovec){(void *)(uintptr_t)data, bulk->payload};
-    ptcp_store_copy(&conn->engine->out.store, conn->engine->out.next, bulk->payload, room);
+    ptcp_store_copy(store, offset, bulk->payload, room);
     return (struct iovec){NULL, 0};
 }
 
-static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint8_t *at)
+static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint64_t number,
+                                 uint64_t offset, uint8_t *at)
 {
-    struct stk_writer writer = stk_writer_of(at, bulk->full);
-    const struct ptcp_header header = {.type = PTCP_DATA,
-                                       .destination = conn->peer_id,
-                                       .packet = (uint32_t)conn->engine->recovery.ring.next};
     const size_t len = (size_t)bulk->full - bulk->tag;
 
-    ptcp_header_write(&writer, &header);
-    ptcp_stream_write(&writer, conn->engine->out.next, bulk->payload, false, true);
-    assert(writer.at == at + bulk->header);
-    const struct iovec tail = place_payload(conn, bulk, writer.at);
+    memcpy(at, bulk->start, sizeof(bulk->start)); /* maybe more than the header; bytes follow */
+    stk_store_be32(at + NUMBER_AT, (uint32_t)number);
+    stk_store_varint(at + OFFSET_AT, offset, (size_t)bulk->header - OFFSET_AT);
+    const struct iovec tail = place_payload(conn, bulk, offset, at + bulk->header);
     if (bulk->tag)
         stk_store_be64(at + len, ptcp_tag(conn->peer_id, conn->slot.id, at, len));
     return tail;
 }
 
-static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
-                        const uint8_t *at)
+static void note_packets(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
+                         unsigned count, const uint8_t *first)
 {
     /* Made where it stays: a copy right after would wait for each of its parts. */
     struct ptcp_sent *record = ptcp_sent_room(&conn->engine->recovery.ring);
@@ -94,10 +116,26 @@ static void note_packet(struct ptcp_conn *conn, uint64_t now_us, const struct bu
     *record = (struct ptcp_sent){.offset = conn->engine->out.next,
                                  .len = bulk->payload,
                                  .size = conn->path->mtu.current,
+                                 .more = (uint16_t)(count - 1),
                                  .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
     ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, record);
-    PTCP_TRACE(conn->trace, sent, conn, record, at, (size_t)bulk->full - bulk->tag);
-    conn->engine->out.next += bulk->payload;
+    PTCP_TRACE(conn->trace, sent, conn, record, first, (size_t)bulk->full - bulk->tag);
+    conn->engine->out.next += (uint64_t)count * bulk->payload;
+}
+
+/* Packets with one record. */
+static void add_packets(struct ptcp_conn *conn, uint64_t now_us, const struct bulk *bulk,
+                        struct stk_run *run, unsigned count)
+{
+    const uint64_t number = conn->engine->recovery.ring.next, offset = conn->engine->out.next;
+    const uint8_t *first = stk_run_at(run, run->count);
+
+    for (unsigned i = 0; i < count; i++, run->count++)
+        conn->endpoint->gather[run->count] =
+            write_packet(conn, bulk, number + i, offset + (uint64_t)i * bulk->payload,
+                         stk_run_at(run, run->count));
+    run->last_size = bulk->full;
+    note_packets(conn, now_us, bulk, count, first);
 }
 
 void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit)
@@ -105,16 +143,14 @@ void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run,
     const struct bulk bulk = layout(conn);
     const unsigned due = packets_due(conn, now_us, &bulk), room = limit - run->count;
     const unsigned count = due < room ? due : room;
-    unsigned n;
+    unsigned n = 0, more;
 
     assert(run->count <= limit && run->size == bulk.full);
-    for (n = 0; n < count && ptcp_sent_reserve(&conn->engine->recovery.ring, true) == 0; n++) {
-        uint8_t *at = stk_run_at(run, run->count);
-
-        conn->endpoint->gather[run->count] = write_packet(conn, &bulk, at);
-        note_packet(conn, now_us, &bulk, at);
-        run->count++;
-        run->last_size = bulk.full;
+    /* Who watches is told of each packet. */
+    while ((more = ptcp_sent_reserve_run(&conn->engine->recovery.ring,
+                                         conn->trace && n < count ? 1 : count - n))) {
+        add_packets(conn, now_us, &bulk, run, more);
+        n += more;
     }
     if (n > 0 && bulk.gathers)
         run->gather = conn->endpoint->gather;

@@ -200,9 +200,13 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
     for (; record; record = ptcp_sent_after(ring, record)) {
         if (record->state != PTCP_SENT_OUTSTANDING || !(record->flags & PTCP_CARRIED_STREAM))
             continue;
-        if (skip-- > 0)
+        if (skip >= ptcp_sent_count(record)) {
+            skip -= ptcp_sent_count(record);
             continue;
+        }
         *piece = ptcp_sent_piece(record);
+        piece->offset += (uint64_t)skip * record->len;
+        piece->len = record->len;
         if (piece->offset < conn->engine->out.una) {
             const uint64_t gone = conn->engine->out.una - piece->offset;
 

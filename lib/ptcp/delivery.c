@@ -16,15 +16,15 @@ void ptcp_delivery_sent(struct ptcp_delivery *delivery, struct ptcp_sent *record
     record->since_sent_us = as_u32(record->time_us - delivery->first_sent_us);
     if (ptcp_delivery_is_app_limited(delivery))
         record->flags |= PTCP_SENT_APP_LIMITED;
-    delivery->in_flight += record->size;
-    record->in_flight = as_u32(delivery->in_flight);
+    record->in_flight = as_u32(delivery->in_flight + record->size);
+    delivery->in_flight += ptcp_sent_bytes(record);
 }
 
 void ptcp_delivery_acked(struct ptcp_delivery *delivery, const struct ptcp_sent *record)
 {
     if (record->state == PTCP_SENT_OUTSTANDING)
-        ptcp_delivery_gone(delivery, record->size);
-    delivery->delivered += record->size;
+        ptcp_delivery_gone(delivery, ptcp_sent_bytes(record));
+    delivery->delivered += ptcp_sent_bytes(record);
 }
 
 void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes)

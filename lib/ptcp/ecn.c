@@ -2,10 +2,14 @@
 
 enum { ECT0, ECT1, CE }; /* in the order of the frame */
 
-void ptcp_ecn_sent(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts)
+void ptcp_ecn_sent(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts, uint32_t packets)
 {
-    counts->sent++;
-    if (ecn->state == PTCP_ECN_TESTING && ++ecn->tested >= PTCP_ECN_TEST_PACKETS)
+    counts->sent += packets;
+    if (ecn->state != PTCP_ECN_TESTING)
+        return;
+    if (ecn->tested + packets < PTCP_ECN_TEST_PACKETS)
+        ecn->tested = (uint8_t)(ecn->tested + packets);
+    else
         ecn->state = PTCP_ECN_UNKNOWN;
 }
 

@@ -35,7 +35,7 @@ static inline bool ptcp_ecn_marks(const struct ptcp_ecn *ecn)
 {
     return ecn->state == PTCP_ECN_TESTING || ecn->state == PTCP_ECN_CAPABLE;
 }
-void ptcp_ecn_sent(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts);
+void ptcp_ecn_sent(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts, uint32_t packets);
 /* A marked packet is lost. */
 void ptcp_ecn_lost(struct ptcp_ecn *ecn);
 /* The `count`-th probe time-out in a row. */

@@ -37,7 +37,7 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
     record->state = eliciting ? PTCP_SENT_OUTSTANDING : PTCP_SENT_DONE;
     if (recovery->marks) {
         record->flags |= PTCP_SENT_ECT;
-        ptcp_ecn_sent(&path->ecn, &recovery->ecn);
+        ptcp_ecn_sent(&path->ecn, &recovery->ecn, ptcp_sent_count(record));
     }
     if (eliciting) {
         if (path->cc.type->on_sent)
@@ -47,7 +47,7 @@ void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, 
         if (path->cc.calm)
             record->flags |= PTCP_SENT_CALM;
         ptcp_delivery_sent(&path->delivery, record);
-        recovery->in_flight += record->size;
+        recovery->in_flight += ptcp_sent_bytes(record);
         recovery->last_eliciting_us = now_us;
     }
     ptcp_sent_push(&recovery->ring, record);
@@ -77,24 +77,26 @@ static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path
 static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
                        struct ptcp_sent *record, struct news *news)
 {
+    const uint64_t bytes = ptcp_sent_bytes(record);
+
     if (record->state == PTCP_SENT_OUTSTANDING) {
-        assert(recovery->in_flight >= record->size);
-        recovery->in_flight -= record->size;
-        news->bytes += record->size;
+        assert(recovery->in_flight >= bytes);
+        recovery->in_flight -= bytes;
+        news->bytes += bytes;
     } else {
         news->spurious++;
         take_spurious(recovery, path, record);
     }
     if (record->flags & PTCP_SENT_CALM)
-        news->calm_bytes += record->size;
+        news->calm_bytes += bytes;
     if (record->flags & PTCP_SENT_ECT && record->time_us >= path->since_us)
-        news->marked++;
+        news->marked += ptcp_sent_count(record);
     ptcp_delivery_acked(&path->delivery, record);
     if (news->count == 0 || record->packet < news->oldest_packet)
         news->oldest_packet = record->packet;
     if (news->count == 0 || record->packet > news->newest.packet)
-        news->newest = *record;
-    news->count++;
+        news->newest = ptcp_sent_from(record, record->more);
+    news->count += ptcp_sent_count(record);
 }
 
 /* Late after all? Only the lost ones that the ACK reaches are looked at, the newest first. */
@@ -121,6 +123,19 @@ static void walk_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
     }
 }
 
+/* Of a record that begins below the range's end: what the range covers, NULL if nothing. */
+static struct ptcp_sent *covered(struct ptcp_recovery *recovery, struct ptcp_sent *record,
+                                 const struct ptcp_range *range)
+{
+    if (record->packet + record->more < range->first)
+        return NULL;
+    if (record->packet < range->first)
+        record = ptcp_sent_split(&recovery->ring, record, range->first);
+    if (record->packet + record->more >= range->end)
+        ptcp_sent_split(&recovery->ring, record, range->end);
+    return record;
+}
+
 static int walk(struct ptcp_recovery *recovery, struct ptcp_path *path, const struct ptcp_ack *ack,
                 struct news *news, const struct ptcp_recovery_owner *type, void *owner)
 {
@@ -128,16 +143,17 @@ static int walk(struct ptcp_recovery *recovery, struct ptcp_path *path, const st
     struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
 
     for (; record && record->packet < ack->range[0].end; record = next) {
-        next = ptcp_sent_after(&recovery->ring, record);
         while (ack->range[i].end <= record->packet)
             i--;
-        if (ack->range[i].first > record->packet)
+        struct ptcp_sent *acked = covered(recovery, record, &ack->range[i]);
+        next = ptcp_sent_after(&recovery->ring, acked ? acked : record);
+        if (!acked)
             continue;
-        if (record->state == PTCP_SENT_SKIPPED)
+        if (acked->state == PTCP_SENT_SKIPPED)
             return -EPROTO;
-        take_acked(recovery, path, record, news);
-        type->acked(owner, record);
-        ptcp_sent_done(&recovery->ring, record);
+        take_acked(recovery, path, acked, news);
+        type->acked(owner, acked);
+        ptcp_sent_done(&recovery->ring, acked);
     }
     return 0;
 }
@@ -232,6 +248,8 @@ static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, 
             recovery->loss_us = record->time_us + wait_us;
             break; /* all that follow are younger */
         }
+        if (record->more > 0)
+            next = ptcp_sent_split(&recovery->ring, record, record->packet + 1);
         take_lost(recovery, path, now_us, record, losses);
         extend_span(losses, record, after_us, below_packet);
         type->lost(owner, record);

@@ -27,24 +27,50 @@ static int grow(struct ptcp_sent_ring *ring)
 
     if (!slots)
         return -ENOMEM;
-    for (uint64_t packet = ring->first; packet < ring->next; packet++)
-        slots[packet & (capacity - 1)] = ring->slots[packet & (ring->capacity - 1)];
+    for (uint64_t packet = ring->first; packet < ring->next;) {
+        const struct ptcp_sent *record = &ring->slots[packet & (ring->capacity - 1)];
+
+        slots[packet & (capacity - 1)] = *record;
+        packet += ptcp_sent_count(record);
+    }
     stk_free(ring->slots);
     ring->slots = slots;
     ring->capacity = capacity;
     return 0;
 }
 
+/* One number may be skipped on the way. */
+static uint64_t records_with(const struct ptcp_sent_ring *ring, uint32_t more)
+{
+    return ring->next - ring->first + more + 1;
+}
+
+static uint64_t limit_of(bool data)
+{
+    return data ? PTCP_SENT_MAX - PTCP_SENT_RESERVED : PTCP_SENT_MAX;
+}
+
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
 {
-    const uint64_t limit = data ? PTCP_SENT_MAX - PTCP_SENT_RESERVED : PTCP_SENT_MAX;
-    const uint64_t wish = ring->next - ring->first + 2; /* one number may be skipped on the way */
-
-    if (wish <= limit)
-        return wish <= ring->capacity ? 0 : grow(ring);
+    if (records_with(ring, 1) <= limit_of(data))
+        return records_with(ring, 1) <= ring->capacity ? 0 : grow(ring);
     /* What was lost is only kept in case it was not. */
     ptcp_sent_trim(ring, UINT64_MAX);
-    return ring->next - ring->first + 2 <= limit ? 0 : STK_ELIMIT;
+    return records_with(ring, 1) <= limit_of(data) ? 0 : STK_ELIMIT;
+}
+
+uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish)
+{
+    uint64_t room;
+
+    if (wish == 0 || ptcp_sent_reserve(ring, true) < 0)
+        return 0;
+    while (records_with(ring, wish) > ring->capacity && ring->capacity < PTCP_SENT_MAX &&
+           grow(ring) == 0)
+        ;
+    room = ring->capacity < limit_of(true) ? ring->capacity : limit_of(true);
+    room -= records_with(ring, 0);
+    return room < wish ? (uint32_t)room : wish;
 }
 
 static void append(struct ptcp_sent_ring *ring, struct ptcp_sent_list *list,
@@ -67,14 +93,15 @@ void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record)
 
     assert(record->packet == ring->next);
     if (ring->first == ring->next && record->state == PTCP_SENT_DONE) {
+        assert(record->more == 0);
         ring->first = ++ring->next; /* an ACK while nothing is outstanding needs no memory */
         return;
     }
-    assert(ring->next - ring->first < ring->capacity);
+    assert(ring->next - ring->first + record->more < ring->capacity);
     slot = ptcp_sent_room(ring);
     if (slot != record)
         *slot = *record;
-    ring->next++;
+    ring->next += ptcp_sent_count(record);
     if (slot->state != PTCP_SENT_DONE)
         append(ring, &ring->live, slot);
 }
@@ -107,9 +134,28 @@ void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
     record->state = PTCP_SENT_DONE;
 }
 
+struct ptcp_sent *ptcp_sent_split(struct ptcp_sent_ring *ring, struct ptcp_sent *record,
+                                  uint64_t packet)
+{
+    const uint32_t low = (uint32_t)packet & (PTCP_SENT_MAX - 1);
+    const uint32_t n = (uint32_t)(packet - record->packet);
+    struct ptcp_sent *next = ptcp_sent_slot(ring, record->next), *rest = ptcp_sent_slot(ring, low);
+
+    assert(record->state == PTCP_SENT_OUTSTANDING && packet > record->packet && n <= record->more);
+    *rest = ptcp_sent_from(record, n);
+    rest->prev = (uint32_t)record->packet & (PTCP_SENT_MAX - 1);
+    record->more = (uint16_t)(n - 1);
+    record->next = low;
+    if (next)
+        next->prev = low;
+    else
+        ring->live.tail = low;
+    return rest;
+}
+
 void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
 {
-    assert(record->state == PTCP_SENT_OUTSTANDING);
+    assert(record->state == PTCP_SENT_OUTSTANDING && record->more == 0);
     take_out(ring, record);
     record->state = PTCP_SENT_LOST;
     append(ring, &ring->lost, record);
@@ -137,6 +183,6 @@ void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us)
             return;
         if (record->state != PTCP_SENT_DONE)
             ptcp_sent_done(ring, record);
-        ring->first++;
+        ring->first += ptcp_sent_count(record);
     }
 }

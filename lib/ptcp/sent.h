@@ -3,6 +3,10 @@
  * not acknowledged in the order of their numbers: those under way, and those given up for lost. One
  * block of memory, that comes with the first packet and goes when its owner says so; nothing is
  * allocated per packet.
+ *
+ * Packets that left together, alike but for their numbers and their places in the stream, share the
+ * record of the first one. It is split where their fates part: what is acknowledged or given up is
+ * a record of its own. Those given up are recorded one by one.
  */
 #ifndef STK_PTCP_SENT_H
 #define STK_PTCP_SENT_H
@@ -42,6 +46,7 @@ enum ptcp_sent_flag {
     PTCP_SENT_CALM = 2048, /* sent while the controller kept the path from being full */
 };
 
+/* Of one packet, and of those that follow it. */
 struct ptcp_sent {
     uint64_t packet;
     uint64_t time_us;
@@ -52,8 +57,9 @@ struct ptcp_sent {
     uint32_t in_flight;      /* bytes under way, with this packet */
     uint32_t since_acked_us; /* from the ACK before it, or the start, to its sending */
     uint32_t since_sent_us;  /* from the sending of the packet acknowledged last */
-    uint32_t len;            /* stream bytes */
-    uint16_t size;           /* datagram bytes */
+    uint32_t len;            /* stream bytes, of each */
+    uint16_t size;           /* datagram bytes, of each */
+    uint16_t more;           /* packets that follow; each has the next number and the next bytes */
     uint16_t flags;          /* enum ptcp_sent_flag */
     uint32_t next, prev;     /* unacknowledged neighbours, by low bits */
     uint8_t state;           /* enum ptcp_sent_state */
@@ -75,6 +81,8 @@ void ptcp_sent_init(struct ptcp_sent_ring *ring);
 void ptcp_sent_free(struct ptcp_sent_ring *ring);
 /* Makes sure that a packet with (or without) stream data can be recorded: 0 or an error. */
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data);
+/* The same for a record of several with stream data: for how many, at most `wish`; maybe none. */
+uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish);
 /* Where the record of the next packet will be; it may be made there. Needs a reserve. */
 static inline struct ptcp_sent *ptcp_sent_room(const struct ptcp_sent_ring *ring)
 {
@@ -84,7 +92,14 @@ static inline struct ptcp_sent *ptcp_sent_room(const struct ptcp_sent_ring *ring
 void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record);
 /* Leaves out a number. Needs a reserve. */
 void ptcp_sent_skip(struct ptcp_sent_ring *ring);
-/* An outstanding record is given up. Never one with a lower number than one given up before. */
+/*
+ * The packets of a record from the number `packet` on, which it has and which is not its first, get
+ * a record of their own, the next one. Returns that.
+ */
+struct ptcp_sent *ptcp_sent_split(struct ptcp_sent_ring *ring, struct ptcp_sent *record,
+                                  uint64_t packet);
+/* An outstanding record is given up, which is of one packet. Never one with a lower number than one
+ * given up before. */
 void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
 /* Takes a record out of its list. */
 void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
@@ -122,10 +137,32 @@ static inline bool ptcp_sent_is_idle(const struct ptcp_sent_ring *ring)
     return ring->slots && ring->first == ring->next;
 }
 
+/* Of all packets of a record. */
+static inline uint32_t ptcp_sent_count(const struct ptcp_sent *record)
+{
+    return (uint32_t)record->more + 1;
+}
+static inline uint64_t ptcp_sent_bytes(const struct ptcp_sent *record)
+{
+    return (uint64_t)record->size * ptcp_sent_count(record);
+}
 static inline struct ptcp_piece ptcp_sent_piece(const struct ptcp_sent *record)
 {
-    return (struct ptcp_piece){record->offset, record->len,
+    return (struct ptcp_piece){record->offset, record->len * ptcp_sent_count(record),
                                (record->flags & PTCP_CARRIED_FIN) != 0};
+}
+
+/* The record that the n-th packet and those after it would have, 0 being the first. */
+static inline struct ptcp_sent ptcp_sent_from(const struct ptcp_sent *record, uint32_t n)
+{
+    const uint64_t in_flight = record->in_flight + (uint64_t)n * record->size;
+    struct ptcp_sent rest = *record;
+
+    rest.packet += n;
+    rest.offset += (uint64_t)n * record->len;
+    rest.in_flight = in_flight < UINT32_MAX ? (uint32_t)in_flight : UINT32_MAX;
+    rest.more = (uint16_t)(record->more - n);
+    return rest;
 }
 
 #endif
