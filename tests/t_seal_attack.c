@@ -409,6 +409,33 @@ static void a_cookie_of_another_address_or_an_old_one_is_worth_nothing(void)
     }
 }
 
+static bool drop_initiations(struct world *w, struct world_packet *packet)
+{
+    (void)w;
+    return packet->data[0] != SEAL_INITIATION;
+}
+
+static void a_forged_cookie_reply_leaves_the_good_cookie_alone(void)
+{
+    begin("", ",load=0");
+    connect_and_say("hello");
+    world_run(&world, WORLD_DELAY_US + 1000);
+    world.filter = drop_initiations; /* the one with the cookie is lost */
+    world_run(&world, WORLD_DELAY_US);
+    CU_ASSERT_EQUAL(stats_of(a).cookies_received, 1);
+    struct world_packet reply = world.log[1];
+    CU_ASSERT_EQUAL(reply.data[0], SEAL_COOKIE);
+    reply.data[40] ^= 1;
+    world_inject(&world, &reply.from, &reply.to, reply.data, reply.len);
+    world_run(&world, 2 * WORLD_DELAY_US);
+    CU_ASSERT_EQUAL(stats_of(a).forged, 1);
+    world.filter = NULL;
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->ready, 1);
+    CU_ASSERT_EQUAL(count_logged(SEAL_COOKIE), 1); /* no second round */
+    end();
+}
+
 static void a_meter_counts_the_last_second(void)
 {
     struct seal_meter meter = {0};
@@ -547,6 +574,8 @@ int main(void)
         {"an IPv6 source is its 64-bit network", an_ipv6_source_is_its_64_bit_network},
         {"a cookie of another address or an old one is worth nothing",
          a_cookie_of_another_address_or_an_old_one_is_worth_nothing},
+        {"a forged cookie reply leaves the good cookie alone",
+         a_forged_cookie_reply_leaves_the_good_cookie_alone},
         {"a meter counts the last second", a_meter_counts_the_last_second},
         {"an unproven initiator gets thrice what it sent at most",
          an_unproven_initiator_gets_thrice_what_it_sent_at_most},

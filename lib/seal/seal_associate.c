@@ -11,7 +11,7 @@ static void join(struct seal_association *a)
     a->tell_ready = a->state == SEAL_READY;
     if (a->tell_ready)
         seal_life_soon(a);
-    a->retained++;
+    seal_life_retain(a);
 }
 
 static int begin(struct seal_port *port, const struct seal_wish *wish,

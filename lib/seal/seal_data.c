@@ -129,6 +129,7 @@ static void add_sealed(struct batch *b, struct seal_association *a, struct stk_r
     seal_in_place(s, key, &run, SEAL_DATA);
     b->sealed[b->count++] = run;
     note_sent(a, s, now_us);
+    a->used_us = now_us;
 }
 
 static void send_run(struct batch *b, struct seal_port *port, const struct stk_run *original,
@@ -239,6 +240,7 @@ void seal_send_held(struct seal_association *a)
     seal_in_place(s, key, &run, SEAL_DATA);
     run.stride = run.size;
     note_sent(a, s, now_us);
+    a->used_us = now_us;
     seal_transport_send(a->port, &run, 1);
 }
 
@@ -352,7 +354,7 @@ static struct seal_path *note_received(struct seal_association *a, struct seal_s
     if (!path)
         return NULL;
     seal_path_received(path, stk_run_bytes(run));
-    a->received_us = now_us;
+    a->used_us = now_us;
     if (s == a->next)
         confirm(a, path);
     if (s == a->current)

@@ -238,7 +238,7 @@ static void take_session(struct seal_association *a, const struct stk_run *run,
     seal_attempt_free(a);
     seal_session_switch(a, session);
     a->port->stats.handshakes++;
-    a->received_us = seal_now(a->port);
+    a->used_us = seal_now(a->port);
     a->confirm = true;
     if (carried) {
         stk_free(a->held);
@@ -285,6 +285,7 @@ void seal_take_cookie(struct seal_port *port, const uint8_t *packet)
     const uint32_t index = stk_load_be32(packet + 4);
     struct seal_association *a = seal_association_by_index(port, index);
     struct seal_attempt *t = a ? a->attempt : NULL;
+    uint8_t cookie[SEAL_COOKIE_BYTES]; /* a forged reply must not touch the one that there is */
     struct seal_mac_keys macs;
 
     if (!t || !t->made || t->local_index != index) {
@@ -292,10 +293,12 @@ void seal_take_cookie(struct seal_port *port, const uint8_t *packet)
         return;
     }
     seal_mac_keys_of(&macs, a->remote_static);
-    if (seal_cookie_open(&macs, t->packet + t->len - 2 * SEAL_MAC, packet, t->cookie)) {
+    if (seal_cookie_open(&macs, t->packet + t->len - 2 * SEAL_MAC, packet, cookie)) {
         port->stats.forged++;
         return;
     }
+    memcpy(t->cookie, cookie, sizeof(cookie));
+    sodium_memzero(cookie, sizeof(cookie));
     port->stats.cookies_received++;
     t->cookie_born_us = seal_now(port);
     if (t->has_cookie)

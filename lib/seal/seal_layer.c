@@ -362,7 +362,7 @@ static void retain(struct stk_dgram_layer *layer, uint64_t id)
     struct seal_association *a = seal_association_by_id(seal_port_of(layer), id);
 
     if (a)
-        a->retained++;
+        seal_life_retain(a);
 }
 
 static void release(struct stk_dgram_layer *layer, uint64_t id)

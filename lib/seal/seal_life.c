@@ -58,6 +58,13 @@ void seal_life_closed_by_peer(struct seal_association *a)
     seal_life_arm(a);
 }
 
+/* Whoever retains it wants its keepalives. */
+void seal_life_retain(struct seal_association *a)
+{
+    if (a->retained++ == 0)
+        seal_life_arm(a);
+}
+
 void seal_life_release(struct seal_association *a)
 {
     assert(a->retained > 0);
@@ -92,7 +99,6 @@ static void end_idle(struct seal_association *a)
 }
 
 static uint64_t min_us(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static uint64_t max_us(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* When the keys are too old to be kept. */
 static uint64_t service_sessions(struct seal_association *a, uint64_t now_us)
@@ -106,11 +112,12 @@ static uint64_t service_sessions(struct seal_association *a, uint64_t now_us)
     return due_us;
 }
 
+/* Two that nothing retains must not keep one another alive, nor one a peer that is gone. */
 static uint64_t service_keepalive(struct seal_association *a, uint64_t now_us)
 {
     const uint64_t every_us = a->port->keepalive_us;
 
-    if (!every_us || a->state != SEAL_READY)
+    if (!every_us || a->state != SEAL_READY || !a->retained)
         return UINT64_MAX;
     if (now_us - a->sent_us >= every_us) {
         if (seal_session_to_send(a, now_us))
@@ -135,7 +142,7 @@ static uint64_t service_end(struct seal_association *a, uint64_t now_us)
         end_us = a->made_us + SEAL_CONFIRM_US;
         end = end_unconfirmed;
     } else if (a->state == SEAL_READY && !a->retained) {
-        end_us = max_us(a->received_us, a->sent_us) + SEAL_IDLE_US;
+        end_us = a->used_us + SEAL_IDLE_US;
     }
     if (now_us < end_us)
         return end_us;

@@ -332,7 +332,7 @@ static void take_opened(struct seal_port *port, struct opened *in)
     if (a->state == SEAL_ANSWERING)
         a->made_us = seal_now(port);
     a->received_timestamp = in->first.timestamp;
-    a->received_us = seal_now(port);
+    a->used_us = seal_now(port);
     seal_path_received(path, in->len);
     if (in->address_proven)
         seal_path_validate(path);

@@ -139,8 +139,10 @@ struct seal_association {
     uint32_t path_ids;
     bool doubted;  /* the path in use may be dead: the first that answers is used */
     bool dropping; /* a path is to be removed at the end of the turn */
-    uint64_t made_us, sent_us, received_us;
-    int unreachable; /* the errno that ICMP told during the handshake */
+    uint64_t made_us;
+    uint64_t sent_us; /* anything, probes and keepalives too */
+    uint64_t used_us; /* a datagram left or something genuine came */
+    int unreachable;  /* the errno that ICMP told during the handshake */
     struct stk_timer timer;
     struct stk_task task;
     struct stk_node bucket;
@@ -384,6 +386,7 @@ void seal_life_arm(struct seal_association *a);
 void seal_life_ready(struct seal_association *a);
 void seal_life_fail(struct seal_association *a, const struct stk_error *error);
 void seal_life_closed_by_peer(struct seal_association *a);
+void seal_life_retain(struct seal_association *a);
 void seal_life_release(struct seal_association *a);
 
 #endif

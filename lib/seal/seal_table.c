@@ -117,7 +117,7 @@ int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEA
     a->port = port;
     a->slot = slot;
     a->id = ++port->generation << SEAL_INDEX_SLOT_BITS | slot;
-    a->made_us = a->received_us = a->sent_us = seal_now(port);
+    a->made_us = a->used_us = a->sent_us = seal_now(port);
     memcpy(a->remote_static, remote_static, SEAL_NOISE_KEY);
     stk_list_init(&a->bucket);
     seal_association_tag(a, tag);
