@@ -97,7 +97,10 @@ enum {
  * STK_ELIMIT, -ENOMEM, -ENOTSUP.
  */
 int stk_seal_add_transport(struct stk_port *port, struct stk_port *transport, uint8_t *number);
-/* Its paths end. Where one of them is in use, the association has none until another is used. */
+/*
+ * Its paths end, whether they were chosen or not. Where one of them is in use, the association has
+ * none until another is used.
+ */
 void stk_seal_remove_transport(struct stk_port *port, uint8_t number);
 
 struct stk_seal_offer {
@@ -126,7 +129,10 @@ int stk_seal_probe_path(struct stk_port *port, uint64_t association, uint32_t pa
  * only one side should choose. -ENOTCONN where the path has not been validated.
  */
 int stk_seal_use_path(struct stk_port *port, uint64_t association, uint32_t path);
-/* Forgets it, at the end of the turn. -EBUSY where it is in use. */
+/*
+ * Forgets it, at the end of the turn, unless it is offered again before. -EBUSY where it is in use
+ * or chosen to be.
+ */
 int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t path);
 
 struct stk_seal_path {

@@ -123,19 +123,13 @@ int stk_seal_drop_path(struct stk_port *port, uint64_t association, uint32_t id)
 
 static void remove_dropped(struct seal_association *a)
 {
-    for (struct seal_path *path = a->first_path.next, *next; path; path = next) {
+    for (struct seal_path *path = seal_path_first(a), *next; path; path = next) {
         next = path->next;
         if (path->dropped && path != a->active)
             seal_path_remove(a, path);
         else
             path->dropped = false;
     }
-    /* The first one lies in the association: it only stands for nothing any more. */
-    if (a->first_path.dropped && &a->first_path != a->active) {
-        a->first_path.way = SEAL_WAY_GONE;
-        a->first_path.id = 0;
-    }
-    a->first_path.dropped = false;
 }
 
 /* The peer hears of the switch by a packet that is not only about the path. */
@@ -182,7 +176,7 @@ int stk_seal_paths(struct stk_port *port, uint64_t association, struct stk_seal_
     if (code)
         return code;
     for (const struct seal_path *path = seal_path_first(a); path; path = path->next) {
-        if (path->dropped || (path->way == SEAL_WAY_GONE && path != a->active))
+        if (path->dropped || (seal_path_is_gone(path) && path != a->active))
             continue;
         if (count < max)
             describe(a, path, &paths[count]);

@@ -22,6 +22,22 @@ void seal_path_enter(struct seal_path *path, enum seal_path_state state)
     path->state = (uint8_t)state;
 }
 
+static bool is_any_asked(const struct seal_association *a)
+{
+    const struct seal_path *path = seal_path_first(a);
+
+    while (path && (!seal_path_is_asked(path) || seal_path_is_gone(path)))
+        path = path->next;
+    return path != NULL;
+}
+
+/* Where nobody has answered: what answers a later probe is no reason to go there. */
+static void end_doubt(struct seal_association *a)
+{
+    if (!is_any_asked(a))
+        a->doubted = false;
+}
+
 /* --- Which there are ---------------------------------------------------------------------------
  */
 
@@ -82,7 +98,7 @@ struct seal_path *seal_path_by_id(const struct seal_association *a, uint32_t id)
 {
     struct seal_path *path = seal_path_first(a);
 
-    while (path && path->id != id)
+    while (path && (path->id != id || seal_path_is_gone(path)))
         path = path->next;
     return path;
 }
@@ -94,7 +110,7 @@ static struct seal_path *heard_too_many(const struct seal_association *a)
     unsigned count = 0;
 
     for (struct seal_path *path = seal_path_first(a); path; path = path->next) {
-        if (path->offered)
+        if (path->offered || seal_path_is_gone(path))
             continue;
         count++;
         if (path != a->active && path != &a->first_path &&
@@ -151,6 +167,7 @@ int seal_path_offer(struct seal_association *a, uint8_t way, const struct stk_ad
         path->pinned = local != NULL;
     }
     path->offered = true;
+    path->dropped = false; /* it may have been, in this turn */
     *out = path;
     return 0;
 }
@@ -166,21 +183,31 @@ struct stk_run seal_path_run(const struct seal_association *a, const struct seal
                             .way = path->way};
 }
 
-void seal_path_remove(struct seal_association *a, struct seal_path *path)
+void seal_path_forget(struct seal_association *a, const struct seal_path *path)
 {
-    struct seal_path *before = &a->first_path;
-
-    assert(path != a->active && path != before);
-    while (before->next != path)
-        before = before->next;
-    before->next = path->next;
     if (a->spoken == path)
         a->spoken = NULL;
     if (a->candidate == path)
         a->candidate = NULL;
     if (a->wanted == path)
         a->wanted = NULL;
-    stk_free(path);
+}
+
+void seal_path_remove(struct seal_association *a, struct seal_path *path)
+{
+    struct seal_path *before = &a->first_path;
+
+    assert(path != a->active);
+    seal_path_forget(a, path);
+    if (path == before) {
+        *path = (struct seal_path){.next = path->next, .way = SEAL_WAY_GONE};
+    } else {
+        while (before->next != path)
+            before = before->next;
+        before->next = path->next;
+        stk_free(path);
+    }
+    end_doubt(a);
 }
 
 void seal_path_free_all(struct seal_association *a)
@@ -245,9 +272,14 @@ void seal_path_use(struct seal_association *a, struct seal_path *path)
     a->candidate = NULL;
     a->wanted = NULL;
     a->doubted = false;
+    assert(!seal_path_is_gone(path));
     if (path == from)
         return;
     a->active = path;
+    if (seal_path_is_gone(from)) {
+        from->dropped = a->dropping = true;
+        seal_life_soon(a);
+    }
     a->port->stats.moved++;
     seal_flush_up(a->port);
     stk_dgram_association_above(&a->port->layer, a->id, event, NULL);
@@ -320,7 +352,7 @@ void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
     const uint8_t number = token[SEAL_TOKEN - 1];
 
     for (struct seal_path *path = seal_path_first(a); path; path = path->next) {
-        if (number == 0 || number > path->challenges ||
+        if (number == 0 || number > path->challenges || seal_path_is_gone(path) ||
             sodium_memcmp(path->token, token, SEAL_TOKEN - 1))
             continue;
         answered(a, path, number == path->challenges);
@@ -333,15 +365,16 @@ void seal_path_doubt(struct seal_association *a)
     /* One side chooses, and the other follows; and there must be something to choose from. */
     if (a->state != SEAL_READY || !a->initiator || !a->first_path.next)
         return;
-    a->doubted = true;
     for (struct seal_path *path = seal_path_first(a); path; path = path->next)
-        if (seal_path_is_valid(path))
+        if (seal_path_is_valid(path) && !seal_path_is_gone(path))
             seal_path_probe(a, path);
+    a->doubted = is_any_asked(a);
 }
 
 static void gave_up(struct seal_association *a, struct seal_path *path)
 {
     seal_path_enter(path, seal_path_is_valid(path) ? SEAL_PATH_SILENT : SEAL_PATH_HEARD);
+    end_doubt(a);
     seal_watch_tell(a, path, STK_SEAL_PATH_FAILED);
 }
 
@@ -351,7 +384,7 @@ uint64_t seal_path_service(struct seal_association *a, uint64_t now_us)
 
     for (struct seal_path *path = seal_path_first(a), *next; path; path = next) {
         next = path->next;
-        if (!seal_path_is_asked(path))
+        if (!seal_path_is_asked(path) || seal_path_is_gone(path))
             continue;
         if (path->challenge_due_us <= now_us) {
             if (path->challenges < SEAL_CHALLENGES_MAX) {

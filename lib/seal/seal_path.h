@@ -54,6 +54,11 @@ static inline bool seal_path_is_asked(const struct seal_path *path)
     return path->state == SEAL_PATH_PROBING || path->state == SEAL_PATH_CHECKING;
 }
 
+static inline bool seal_path_is_gone(const struct seal_path *path)
+{
+    return path->way == SEAL_WAY_GONE;
+}
+
 /* Makes the association's first path the one in use. */
 struct seal_path *seal_path_begin(struct seal_association *a, uint8_t way,
                                   const struct stk_addr *peer, const struct stk_addr *local);
@@ -61,6 +66,7 @@ struct seal_path *seal_path_active(const struct seal_association *a);
 /* NULL: unknown. `local` may be NULL. */
 struct seal_path *seal_path_find(const struct seal_association *a, uint8_t way,
                                  const struct stk_addr *peer, const struct stk_addr *local);
+/* NULL: unknown, or its transport was removed. */
 struct seal_path *seal_path_by_id(const struct seal_association *a, uint32_t id);
 /* The path that a packet came over, new if need be. NULL: no memory for it. */
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run);
@@ -69,8 +75,13 @@ int seal_path_offer(struct seal_association *a, uint8_t way, const struct stk_ad
                     const struct stk_addr *local, struct seal_path **out);
 /* A run without bytes that goes over this path. */
 struct stk_run seal_path_run(const struct seal_association *a, const struct seal_path *path);
-/* Never the one in use. */
+/*
+ * Never the one in use. The first one lies in the association: it stays in the list, and stands for
+ * nothing any more.
+ */
 void seal_path_remove(struct seal_association *a, struct seal_path *path);
+/* Nothing is to happen with it any more: neither a switch nor following the peer there. */
+void seal_path_forget(struct seal_association *a, const struct seal_path *path);
 void seal_path_free_all(struct seal_association *a);
 
 void seal_path_enter(struct seal_path *path, enum seal_path_state state);

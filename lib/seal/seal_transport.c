@@ -198,6 +198,8 @@ static void drop_paths(struct seal_association *a, uint8_t number)
             continue;
         path->way = SEAL_WAY_GONE;
         path->dropped = path != a->active;
+        if (path->dropped)
+            seal_path_forget(a, path);
         a->dropping = true;
         seal_life_soon(a);
     }
