@@ -63,7 +63,7 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
     STK_LIST_EACH(node, &path->connections)
     give_up_flight(STK_CONTAINER(node, struct ptcp_conn, on_path), now_us, anew);
     if (anew)
-        ptcp_path_reset(path, now_us);
+        ptcp_paths_renew(endpoint, path, now_us);
     ptcp_path_pace(path, now_us);
     STK_LIST_EACH(node, &path->connections)
     ptcp_endpoint_go_on(endpoint, STK_CONTAINER(node, struct ptcp_conn, on_path));

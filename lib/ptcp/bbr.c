@@ -322,6 +322,11 @@ static uint64_t pacing_rate(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt
     return rtt->sampled ? first_pacing_rate(cc, rtt) : 0;
 }
 
+static uint64_t capacity(const struct ptcp_cc *cc)
+{
+    return ((const struct ptcp_bbr *)cc->state)->full_bw_reached ? ptcp_bbr_bdp(cc, 100) : 0;
+}
+
 static const char *phase(const struct ptcp_cc *cc)
 {
     static const char *const names[] = {
@@ -343,6 +348,8 @@ const struct ptcp_cc_type ptcp_bbr = {
     .on_loss = on_loss,
     .on_ecn = on_ecn,
     .on_undo = on_undo,
+    .capacity = capacity,
+    .loss_ppm = PTCP_BBR_LOSS_PPM,
     .pacing_rate = pacing_rate,
     .phase = phase,
 };

@@ -1,13 +1,15 @@
 #include "bridge.h"
 
 #include "alloc.h"
+#include "bytes.h"
 #include "error.h"
 #include "qlog.h"
 
 #include <assert.h>
+#include <sodium/crypto_shorthash.h>
 
 static const uint64_t TIME_WAIT_US = 30000000;
-static const char bridges_key, scratch_key;
+static const char bridges_key, scratch_key, history_key;
 
 uint64_t ptcp_bridge_now_us(const struct ptcp_bridge *bridge)
 {
@@ -27,6 +29,25 @@ static int peer_key(void *context, uint64_t association, uint8_t key[32])
 {
     return stk_port_query(((struct ptcp_bridge *)context)->port, STK_QUERY_PEER_KEY, association,
                           key, 32);
+}
+
+/* The address without its port, which a NAT changes, and this side's, where it is known. */
+static uint64_t who(void *context, uint64_t association)
+{
+    const struct ptcp_bridge *bridge = context;
+    struct stk_addr peer, local = {0};
+    uint8_t text[32 + 2 * sizeof(uint64_t)], hash[crypto_shorthash_BYTES];
+
+    if (peer_key(context, association, text) < 0 ||
+        stk_port_query(bridge->port, STK_QUERY_PEER_ADDR, association, &peer, sizeof(peer)) < 0)
+        return 0;
+    stk_port_query(bridge->port, STK_QUERY_LOCAL_ADDR, association, &local, sizeof(local));
+    stk_addr_set_port(&peer, 0);
+    stk_addr_set_port(&local, 0);
+    stk_store_be64(text + 32, stk_addr_hash(&peer, 0));
+    stk_store_be64(text + 40, stk_addr_hash(&local, 0));
+    crypto_shorthash(hash, text, sizeof(text), bridge->history->key);
+    return stk_load_be64(hash);
 }
 
 static void retain(void *context, uint64_t association)
@@ -155,6 +176,8 @@ static void destroy(struct ptcp_bridge *bridge)
     stk_list_remove(&bridge->node);
     stk_free(bridge->held.block);
     ptcp_endpoint_free(bridge->endpoint);
+    if (bridge->history)
+        ptcp_history_leave(bridge->history);
     ptcp_qlog_free(bridge->qlog);
     stk_port_unref(bridge->port);
     stk_free(bridge);
@@ -318,6 +341,25 @@ static struct stk_node *bridges_of(struct stk_loop *loop)
     return bridges;
 }
 
+static void leave_history(void *data) { ptcp_history_leave(data); }
+
+/* NULL without memory: then nothing is remembered. */
+static struct ptcp_history *history_of(struct stk_loop *loop)
+{
+    struct ptcp_history *history = stk_loop_data(loop, &history_key);
+    uint8_t key[crypto_shorthash_KEYBYTES];
+
+    if (history)
+        return ptcp_history_use(history);
+    stk_loop_random(loop, key, sizeof(key));
+    history = ptcp_history_new(key);
+    if (history && stk_loop_set_data(loop, &history_key, history, leave_history) < 0) {
+        ptcp_history_leave(history);
+        return NULL;
+    }
+    return history ? ptcp_history_use(history) : NULL;
+}
+
 static int make_endpoint(struct ptcp_bridge *bridge)
 {
     const uint16_t head = stk_port_head(bridge->port), tail = stk_port_tail(bridge->port);
@@ -326,6 +368,8 @@ static int make_endpoint(struct ptcp_bridge *bridge)
         .peer_key = peer_key,
         .retain = retain,
         .release = release,
+        .who = who,
+        .history = bridge->history,
         .context = bridge,
         .head = head,
         .tail = tail,
@@ -356,7 +400,11 @@ int ptcp_bridge_open(struct stk_loop *loop, const struct stk_recipe *recipe,
         stk_free(bridge);
         return code;
     }
+    if (stk_port_is_sealed(bridge->port))
+        bridge->history = history_of(loop);
     if (make_endpoint(bridge) < 0) {
+        if (bridge->history)
+            ptcp_history_leave(bridge->history);
         stk_port_unref(bridge->port);
         stk_free(bridge);
         return stk_error_set(error, -ENOMEM, "ptcp", "out of memory");

@@ -32,12 +32,13 @@ struct ptcp_bridge {
     struct stk_task task;
     struct stk_timer timer;
     struct ptcp_held held;
-    struct stk_error failure; /* text for connections whose association failed */
-    unsigned users;           /* layers and the listener */
-    struct ptcp_qlog *qlog;   /* NULL: no logs */
-    bool shareable;           /* other stacks may use it, if it serves them */
-    bool more;                /* output is not at its end */
-    bool dying;               /* the loop goes: the last user takes the bridge along */
+    struct stk_error failure;     /* text for connections whose association failed */
+    unsigned users;               /* layers and the listener */
+    struct ptcp_qlog *qlog;       /* NULL: no logs */
+    struct ptcp_history *history; /* NULL: plain mode, or no memory */
+    bool shareable;               /* other stacks may use it, if it serves them */
+    bool more;                    /* output is not at its end */
+    bool dying;                   /* the loop goes: the last user takes the bridge along */
 };
 
 /* Opens the port of the recipe; `segment` is PTCP's own in it. One use is the caller's. */

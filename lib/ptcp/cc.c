@@ -47,3 +47,17 @@ uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct ptcp_rtt *
         return 0;
     return cc->window_bytes * percent / 100 * 1000000 / rtt_us + 1;
 }
+
+/* In slow start the last round's half has arrived. */
+uint64_t ptcp_cc_window_capacity(const struct ptcp_cc *cc)
+{
+    return ptcp_cc_in_slow_start(cc) ? cc->window_bytes / 2 : cc->window_bytes;
+}
+
+void ptcp_cc_restart(struct ptcp_cc *cc, uint64_t now_us, uint64_t window_bytes)
+{
+    cc->type->init(cc);
+    cc->window_bytes = cc->ssthresh_bytes = window_bytes;
+    cc->reduced = true;
+    cc->recovery_start_us = now_us;
+}

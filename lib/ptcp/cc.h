@@ -66,6 +66,11 @@ struct ptcp_cc_type {
     void (*on_ecn)(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
     /* All losses of the last reduction turned out to be wrong. */
     void (*on_undo)(struct ptcp_cc *cc, uint64_t delivered);
+    /* Bytes in flight that the path has proved to bear; 0: not known yet. */
+    uint64_t (*capacity)(const struct ptcp_cc *cc);
+    /* Optional: from that window on, as if nothing were known but that more was too much. */
+    void (*restart)(struct ptcp_cc *cc, uint64_t now_us, uint64_t window_bytes);
+    uint32_t loss_ppm; /* losses up to that share are no congestion to it; 0: any is */
     /* Bytes per second; 0: unlimited. */
     uint64_t (*pacing_rate)(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt);
     /* Optional, for logs: one of few static names. Without it: slow start, avoidance, recovery. */
@@ -102,6 +107,8 @@ static inline bool ptcp_cc_in_recovery(const struct ptcp_cc *cc, uint64_t sent_u
 {
     return cc->reduced && sent_us <= cc->recovery_start_us;
 }
+uint64_t ptcp_cc_window_capacity(const struct ptcp_cc *cc);
+void ptcp_cc_restart(struct ptcp_cc *cc, uint64_t now_us, uint64_t window_bytes);
 uint64_t ptcp_cc_min_window(const struct ptcp_cc *cc);
 uint64_t ptcp_cc_window_pacing(const struct ptcp_cc *cc, const struct ptcp_rtt *rtt);
 

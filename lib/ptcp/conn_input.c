@@ -140,6 +140,8 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
     if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
         ptcp_path_resize(conn->path);
     conn->progress_us = now_us;
+    if (!conn->path->careful.asked && conn->path->rtt.sampled)
+        ptcp_paths_recall(conn->endpoint, conn->path);
     if (conn->engine->out.una > una)
         conn->released_us = now_us;
     offer_room(conn);

@@ -215,5 +215,7 @@ const struct ptcp_cc_type ptcp_cubic = {
     .on_loss = on_loss,
     .on_ecn = on_ecn,
     .on_undo = on_undo,
+    .capacity = ptcp_cc_window_capacity,
+    .restart = ptcp_cc_restart,
     .pacing_rate = ptcp_cc_window_pacing,
 };

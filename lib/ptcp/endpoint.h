@@ -38,6 +38,12 @@ struct ptcp_endpoint_options {
     /* An association has connections, or had some lately; and not any more. May be NULL. */
     void (*retain)(void *context, uint64_t association);
     void (*release)(void *context, uint64_t association);
+    /*
+     * Who the association's peer is and where, as a hash that is the same for the next association
+     * with it, and that nobody can foresee; 0: not known. Needed with a history.
+     */
+    uint64_t (*who)(void *context, uint64_t association);
+    struct ptcp_history *history; /* not owned; NULL: every path begins as if new */
     void *context;
     uint16_t head, tail;      /* room that each datagram of a run gets for lower layers */
     uint16_t max_datagram;    /* the largest UDP payload, with head and tail; 0: 65507 */

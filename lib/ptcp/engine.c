@@ -168,4 +168,6 @@ void ptcp_conn_bound_window(struct ptcp_conn *conn, uint64_t before)
         flow->window = before;
     else
         endpoint->windows += grown;
+    if (flow->window > conn->path->careful.memory.window)
+        conn->path->careful.memory.window = (uint32_t)flow->window;
 }

@@ -10,6 +10,7 @@ static void know_nothing(struct ptcp_path *path, const struct ptcp_cc_type *cc, 
     ptcp_cc_init(&path->cc, cc, path->mtu.current);
     ptcp_pacer_init(&path->pacer, path->mtu.current);
     path->reduction = (struct ptcp_reduction){0};
+    path->careful = (struct ptcp_careful){.off = path->careful.off};
 }
 
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
@@ -57,7 +58,7 @@ void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us)
 {
     const uint64_t rate = path->cc.type->pacing_rate(&path->cc, &path->rtt);
 
-    ptcp_pacer_set(&path->pacer, now_us, rate, path->mtu.current);
+    ptcp_pacer_set(&path->pacer, now_us, ptcp_careful_rate(path, rate), path->mtu.current);
 }
 
 bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size)

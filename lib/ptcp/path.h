@@ -7,6 +7,7 @@
 #define STK_PTCP_PATH_H
 
 #include "addr.h"
+#include "careful.h"
 #include "cc.h"
 #include "delivery.h"
 #include "ecn.h"
@@ -30,6 +31,7 @@ struct ptcp_path {
     struct ptcp_pacer pacer;
     struct ptcp_mtu mtu;
     struct ptcp_ecn ecn;
+    struct ptcp_careful careful;
     uint64_t since_us; /* what was sent before went another way, and says nothing of this one */
     uint64_t heard_us; /* when something came, or was asked for, last */
     uint16_t overhead; /* bytes that lower layers add to each packet */

@@ -33,6 +33,7 @@ static struct ptcp_path *path_new(struct ptcp_endpoint *endpoint, uint64_t assoc
         return NULL;
     }
     path->alarm.of_path = true;
+    path->careful.off = options->resume_off;
     path->slot.id = association;
     if (association == 0)
         return path;
@@ -80,7 +81,8 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
 {
     struct ptcp_path *old = conn->path, *path = ptcp_paths_find(endpoint, association);
     const struct stk_ptcp_options same = {.congestion = old->cc.type->name,
-                                          .mtu = old->mtu.fixed ? old->mtu.current : 0};
+                                          .mtu = old->mtu.fixed ? old->mtu.current : 0,
+                                          .resume_off = old->careful.off};
 
     if (!path)
         path = path_new(endpoint, association, &same);
@@ -104,11 +106,59 @@ void ptcp_paths_retire(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
     ptcp_paths_wake(endpoint, conn->path);
 }
 
+/* --- Memories -------------------------------------------------------------------------------- */
+
+static void grant_as_before(struct ptcp_conn *conn, uint64_t window)
+{
+    struct ptcp_flow *flow = conn->engine ? &conn->engine->flow : NULL;
+    const uint64_t before = flow ? flow->window : 0;
+
+    if (!flow || window <= before || conn->engine->in.fin_offset != UINT64_MAX)
+        return;
+    flow->window = window < flow->window_max ? window : flow->window_max;
+    ptcp_conn_bound_window(conn, before);
+    flow->update = flow->window > before;
+    ptcp_endpoint_touch(conn->endpoint, conn);
+}
+
+void ptcp_paths_recall(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
+{
+    const struct ptcp_endpoint_options *port = &endpoint->options;
+    struct ptcp_memory memory;
+
+    path->careful.asked = true;
+    if (path->careful.off || !port->history || !path->slot.id || path->gone)
+        return;
+    path->careful.memory.who = port->who(port->context, path->slot.id);
+    if (!ptcp_history_take(port->history, path->careful.memory.who, endpoint->now_us, &memory))
+        return;
+    ptcp_careful_begin(path, &memory);
+    STK_LIST_EACH(node, &path->connections)
+    grant_as_before(STK_CONTAINER(node, struct ptcp_conn, on_path), memory.window);
+}
+
+static void remember(struct ptcp_endpoint *endpoint, const struct ptcp_path *path)
+{
+    struct ptcp_memory memory;
+
+    if (endpoint->options.history && ptcp_careful_remember(path, endpoint->now_us, &memory))
+        ptcp_history_put(endpoint->options.history, &memory);
+}
+
+void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us)
+{
+    remember(endpoint, path);
+    ptcp_path_reset(path, now_us);
+}
+
+/* --- Ends ------------------------------------------------------------------------------------ */
+
 void ptcp_paths_leave(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
 {
     assert(path->users > 0);
     if (--path->users > 0)
         return;
+    remember(endpoint, path);
     /* One that was never heard from is not worth the association's handshakes. */
     if (path->slot.id == 0 || path->gone || !path->rtt.sampled)
         path_free(endpoint, path);

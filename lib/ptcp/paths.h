@@ -26,6 +26,12 @@ void ptcp_paths_retire(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
 void ptcp_paths_leave(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
 /* NULL if no connection uses the association, or did lately. */
 struct ptcp_path *ptcp_paths_find(const struct ptcp_endpoint *endpoint, uint64_t association);
+/*
+ * The path has its first RTT, so the peer has proved who it is: what was such a path like before?
+ */
+void ptcp_paths_recall(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
+/* The association has moved: what was learnt is for when it comes back, and all begins anew. */
+void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us);
 /* The association has failed. The path lives until its last connection goes. */
 void ptcp_paths_give_up(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
 /* Its alarm rang. */

@@ -32,6 +32,7 @@ struct stk_ptcp_options {
     uint64_t durable_us; /* sealed mode: outlives silence and its association for so long; 0: no */
     uint16_t mtu;        /* datagram size to keep to, 512 to 65507; 0: search */
     uint8_t keepalive_off;  /* 1: no keep-alive */
+    uint8_t resume_off;     /* 1: the path begins as if nothing were known of it */
     uint8_t priority_given; /* 1: `priority` counts */
     uint8_t priority;       /* among connections of one association, 0 first, 7 last; 3 */
 };

@@ -282,6 +282,7 @@ static void report_losses(struct ptcp_recovery *recovery, struct ptcp_path *path
     path->cc.type->on_loss(&path->cc, &sample);
     if (path->cc.reduced != reduced || path->cc.recovery_start_us != reduced_us)
         path->reduction = (struct ptcp_reduction){.lost = losses->count};
+    ptcp_careful_lost(path, now_us, losses->bytes, losses->newest_us);
     ptcp_path_pace(path, now_us);
 }
 
@@ -310,6 +311,7 @@ static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path,
         return;
     path->cc.type->on_ecn(&path->cc, sample);
     path->reduction = (struct ptcp_reduction){.lost = UINT32_MAX}; /* no losses: nothing to undo */
+    ptcp_careful_marked(path, sample->now_us);
 }
 
 static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *path,
@@ -335,8 +337,10 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
     sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
     sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
     take_ecn(recovery, path, ack, news, &sample);
-    if (news->bytes > 0 && news->newest.time_us >= path->since_us)
+    if (news->bytes > 0 && news->newest.time_us >= path->since_us) {
         path->cc.type->on_ack(&path->cc, &sample);
+        ptcp_careful_acked(path, &sample);
+    }
     if (path->cc.low_samples)
         ptcp_delivery_app_limited(&path->delivery);
 }

@@ -64,5 +64,7 @@ const struct ptcp_cc_type ptcp_reno = {
     .on_loss = on_loss,
     .on_ecn = on_ecn,
     .on_undo = on_undo,
+    .capacity = ptcp_cc_window_capacity,
+    .restart = ptcp_cc_restart,
     .pacing_rate = ptcp_cc_window_pacing,
 };

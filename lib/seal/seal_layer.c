@@ -401,6 +401,11 @@ static int query_association(struct seal_association *a, int key, void *out, siz
         memcpy(out, &seal_path_active(a)->peer, sizeof(struct stk_addr));
         return 0;
     }
+    if (key == STK_QUERY_LOCAL_ADDR && len >= sizeof(struct stk_addr) &&
+        seal_path_active(a)->local.len > 0) {
+        memcpy(out, &seal_path_active(a)->local, sizeof(struct stk_addr));
+        return 0;
+    }
     if (key == STK_QUERY_CIPHER && s)
         return text_answer(out, len, s->send.aead->name);
     if (key == STK_QUERY_PATH)

@@ -1,0 +1,204 @@
+#include "careful.h"
+
+#include "path.h"
+
+#include <assert.h>
+
+#define BIT(phase) (1u << PTCP_CAREFUL_##phase)
+
+/* From each phase, where it may go. */
+static const unsigned moves[PTCP_CAREFUL_COUNT] = {
+    [PTCP_CAREFUL_NORMAL] = BIT(RECONNAISSANCE),
+    [PTCP_CAREFUL_RECONNAISSANCE] = BIT(UNVALIDATED) | BIT(NORMAL),
+    [PTCP_CAREFUL_UNVALIDATED] = BIT(VALIDATING) | BIT(RETREAT) | BIT(NORMAL),
+    [PTCP_CAREFUL_VALIDATING] = BIT(RETREAT) | BIT(NORMAL),
+    [PTCP_CAREFUL_RETREAT] = BIT(NORMAL),
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static void enter(struct ptcp_careful *careful, enum ptcp_careful_phase phase)
+{
+    assert(moves[careful->phase] >> phase & 1);
+    careful->phase = (uint8_t)phase;
+}
+
+static uint64_t jump_bytes(const struct ptcp_careful *careful)
+{
+    return careful->memory.bytes / PTCP_CAREFUL_JUMP_DIVISOR;
+}
+
+static bool is_jumping(const struct ptcp_careful *careful)
+{
+    return careful->phase == PTCP_CAREFUL_UNVALIDATED || careful->phase == PTCP_CAREFUL_VALIDATING;
+}
+
+/* --- Reconnaissance -------------------------------------------------------------------------- */
+
+void ptcp_careful_begin(struct ptcp_path *path, const struct ptcp_memory *memory)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    careful->memory = *memory;
+    careful->pipe_bytes = path->cc.window_bytes;
+    if (memory->bytes > 0)
+        enter(careful, PTCP_CAREFUL_RECONNAISSANCE);
+}
+
+static bool is_like_before(const struct ptcp_path *path, uint64_t now_us)
+{
+    const struct ptcp_memory *memory = &path->careful.memory;
+    const uint64_t rtt_us = path->rtt.min_us;
+
+    return rtt_us >= memory->rtt_us / PTCP_CAREFUL_RTT_FACTOR &&
+           rtt_us <= (uint64_t)memory->rtt_us * PTCP_CAREFUL_RTT_FACTOR &&
+           now_us - memory->at_us <= PTCP_HISTORY_LIFETIME_US;
+}
+
+static void jump(struct ptcp_path *path, uint64_t now_us)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    enter(careful, PTCP_CAREFUL_UNVALIDATED);
+    careful->first_us = now_us;
+    careful->pipe_bytes = path->delivery.in_flight;
+    careful->lost_bytes = 0;
+    path->cc.window_bytes = jump_bytes(careful);
+}
+
+/* The first window has arrived, the path looks as it did, and there is more to send. */
+static void explore(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    careful->pipe_bytes -= min_u64(careful->pipe_bytes, ack->acked_bytes);
+    if (!is_like_before(path, ack->now_us) || path->cc.window_bytes >= jump_bytes(careful))
+        enter(careful, PTCP_CAREFUL_NORMAL);
+    else if (careful->pipe_bytes == 0 && !ack->app_limited)
+        jump(path, ack->now_us);
+}
+
+/* --- Unvalidated, Validating, Safe Retreat --------------------------------------------------- */
+
+/* No more than what is under way: who had less to send than the jump allowed has not tried it. */
+static void validate(struct ptcp_path *path, uint64_t now_us)
+{
+    struct ptcp_careful *careful = &path->careful;
+    const uint64_t in_flight = path->delivery.in_flight;
+
+    careful->last_us = now_us;
+    path->cc.window_bytes = max_u64(max_u64(in_flight, careful->pipe_bytes),
+                                    (uint64_t)PTCP_CC_INITIAL_PACKETS * path->cc.mtu);
+    enter(careful, in_flight > careful->pipe_bytes ? PTCP_CAREFUL_VALIDATING : PTCP_CAREFUL_NORMAL);
+}
+
+static uint64_t safe_window(const struct ptcp_path *path)
+{
+    return max_u64(path->careful.pipe_bytes / 2, ptcp_cc_min_window(&path->cc));
+}
+
+static void retreat(struct ptcp_path *path, uint64_t now_us)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    if (careful->phase == PTCP_CAREFUL_UNVALIDATED)
+        careful->last_us = now_us;
+    enter(careful, PTCP_CAREFUL_RETREAT);
+    careful->memory.bytes = 0; /* it is not so any more */
+    if (path->cc.type->restart)
+        path->cc.type->restart(&path->cc, now_us, safe_window(path));
+    path->cc.window_bytes = min_u64(path->cc.window_bytes, safe_window(path));
+    path->reduction = (struct ptcp_reduction){.lost = UINT32_MAX}; /* not to be undone */
+}
+
+static void stay_back(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    path->cc.window_bytes = min_u64(path->cc.window_bytes, safe_window(path));
+    if (ack->newest_sent_us > careful->last_us)
+        enter(careful, PTCP_CAREFUL_NORMAL);
+}
+
+void ptcp_careful_acked(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    if (careful->phase == PTCP_CAREFUL_NORMAL)
+        return;
+    if (careful->phase == PTCP_CAREFUL_RECONNAISSANCE) {
+        explore(path, ack);
+        return;
+    }
+    careful->pipe_bytes += ack->acked_bytes;
+    if (careful->phase == PTCP_CAREFUL_RETREAT)
+        stay_back(path, ack);
+    else if (careful->phase == PTCP_CAREFUL_VALIDATING && ack->newest_sent_us > careful->last_us)
+        enter(careful, PTCP_CAREFUL_NORMAL);
+    else if (careful->phase == PTCP_CAREFUL_UNVALIDATED &&
+             (ack->newest_sent_us > careful->first_us ||
+              ack->now_us - careful->first_us >= path->rtt.smoothed_us))
+        validate(path, ack->now_us);
+}
+
+/* A controller to which little loss tells nothing jumps where others would, too. */
+static bool is_too_much(const struct ptcp_path *path)
+{
+    const struct ptcp_careful *careful = &path->careful;
+    const uint64_t borne = jump_bytes(careful) / 1000 * path->cc.type->loss_ppm / 1000;
+
+    return path->cc.type->loss_ppm == 0 ||
+           careful->lost_bytes > max_u64(borne, (uint64_t)PTCP_CAREFUL_LOSSES * path->cc.mtu);
+}
+
+void ptcp_careful_lost(struct ptcp_path *path, uint64_t now_us, uint64_t bytes, uint64_t newest_us)
+{
+    struct ptcp_careful *careful = &path->careful;
+
+    if (careful->phase == PTCP_CAREFUL_RECONNAISSANCE)
+        enter(careful, PTCP_CAREFUL_NORMAL);
+    if (!is_jumping(careful) || newest_us < careful->first_us)
+        return;
+    careful->lost_bytes += bytes;
+    if (is_too_much(path))
+        retreat(path, now_us);
+}
+
+void ptcp_careful_marked(struct ptcp_path *path, uint64_t now_us)
+{
+    if (path->careful.phase == PTCP_CAREFUL_RECONNAISSANCE)
+        enter(&path->careful, PTCP_CAREFUL_NORMAL);
+    else if (is_jumping(&path->careful))
+        retreat(path, now_us);
+}
+
+/* --- Pace and memory ------------------------------------------------------------------------- */
+
+/* The jump is spread over a round trip; until it is acknowledged, its rate is the least. */
+uint64_t ptcp_careful_rate(const struct ptcp_path *path, uint64_t rate)
+{
+    const struct ptcp_careful *careful = &path->careful;
+
+    if (!is_jumping(careful))
+        return rate;
+    const uint64_t even = jump_bytes(careful) * 1000000 / max_u64(path->rtt.smoothed_us, 1) + 1;
+    return careful->phase == PTCP_CAREFUL_UNVALIDATED ? even : max_u64(rate, even);
+}
+
+bool ptcp_careful_remember(const struct ptcp_path *path, uint64_t now_us,
+                           struct ptcp_memory *memory)
+{
+    const struct ptcp_careful *careful = &path->careful;
+    const uint64_t bytes = path->cc.type->capacity(&path->cc);
+
+    *memory = careful->memory;
+    if (careful->memory.who == 0 || !path->rtt.sampled)
+        return false;
+    if (bytes > 0 && careful->phase == PTCP_CAREFUL_NORMAL) {
+        memory->bytes = bytes;
+        memory->rtt_us = (uint32_t)min_u64(path->rtt.min_us, UINT32_MAX);
+        memory->at_us = now_us;
+    }
+    return memory->bytes > 0;
+}
