@@ -1,5 +1,7 @@
 #include "conn.h"
 
+#include "recents.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -267,7 +269,7 @@ int stk_connect(struct stk_loop *loop, const char *address, const struct stk_pro
                 void *user, struct stk_conn **out, struct stk_error *error)
 {
     struct stk_recipe *recipe;
-    int status = stk_recipe_parse(address, &recipe, error);
+    int status = recents_recipe(loop, address, &recipe, error);
 
     if (status < 0)
         return status;

@@ -1,6 +1,7 @@
 #include "recipe.h"
 
 #include "expand.h"
+#include "recipe_block.h"
 #include "recipe_parse.h"
 
 #include <assert.h>
@@ -48,9 +49,9 @@ static size_t append_options(char *text, size_t len, const struct stk_segment *s
 }
 
 /* Encoding may lengthen the text: then the bound is met again here. */
-static int make_text(struct stk_recipe *r, struct stk_error *error)
+static int make_text(const struct stk_recipe *r, char text[STK_RECIPE_TEXT_MAX],
+                     struct stk_error *error)
 {
-    char text[STK_RECIPE_TEXT_MAX];
     size_t len = 0;
 
     for (int i = 0; i < r->count; i++) {
@@ -65,41 +66,9 @@ static int make_text(struct stk_recipe *r, struct stk_error *error)
         if (!rest)
             len = append_options(text, len, segment);
     }
-    if (len >= sizeof text)
+    if (len >= STK_RECIPE_TEXT_MAX)
         return stk_error_set(error, STK_ESYNTAX, "recipe", "the address is too long");
-    r->text = stk_strdup(text);
-    return r->text != NULL ? 0 : stk_error_set(error, -ENOMEM, "recipe", "out of memory");
-}
-
-/* --- One block ----------------------------------------------------------------------------------
- */
-
-static size_t count_of(const char *text, char c, size_t most)
-{
-    size_t count = 0;
-
-    for (; *text != '\0' && count < most; text++)
-        count += *text == c;
-    return count;
-}
-
-/* Each layer but the first of a fragment begins with a slash, each option with a comma. */
-static struct stk_recipe *make_recipe(const char *text)
-{
-    const size_t segments = count_of(text, '/', STK_RECIPE_SEGMENTS_MAX - 1) + 1;
-    const size_t options =
-        count_of(text, ',', (size_t)STK_RECIPE_SEGMENTS_MAX * STK_SEGMENT_OPTIONS_MAX);
-    const size_t strings = 2 * strlen(text) + 2; /* each word and its NUL are at most that */
-    struct stk_recipe *r = stk_alloc_zero(sizeof *r + segments * sizeof *r->segments +
-                                          options * sizeof *r->options + strings);
-
-    if (r == NULL)
-        return NULL;
-    r->references = 1;
-    r->segments = (struct stk_segment *)(r + 1);
-    r->options = (struct stk_option *)(r->segments + segments);
-    r->strings = (char *)(r->options + options);
-    return r;
+    return 0;
 }
 
 /* --- The public face
@@ -109,6 +78,7 @@ static int parse_text(const char *text, enum stk_shape bottom, struct stk_recipe
                       struct stk_error *error)
 {
     const size_t len = strlen(text);
+    char canonical[STK_RECIPE_TEXT_MAX];
     struct stk_error ignored;
     int status;
 
@@ -117,17 +87,18 @@ static int parse_text(const char *text, enum stk_shape bottom, struct stk_recipe
     if (len >= STK_RECIPE_TEXT_MAX)
         return stk_error_set(error, STK_ESYNTAX, "recipe", "the address is longer than %d bytes",
                              STK_RECIPE_TEXT_MAX - 1);
-    struct stk_recipe *recipe = make_recipe(text);
-    if (recipe == NULL)
+    struct stk_recipe *draft = recipe_draft(text);
+    if (draft == NULL)
         return stk_error_set(error, -ENOMEM, "recipe", "out of memory");
-    if ((status = recipe_read(text, bottom, recipe, error)) == 0)
-        status = make_text(recipe, error);
-    if (status < 0) {
-        stk_recipe_unref(recipe);
-        return status;
-    }
-    *out = recipe;
-    return 0;
+    if ((status = recipe_read(text, bottom, draft, error)) == 0)
+        status = make_text(draft, canonical, error);
+    struct stk_recipe *recipe = status == 0 ? recipe_finish(draft, canonical) : NULL;
+    stk_free(draft);
+    if (recipe != NULL)
+        *out = recipe;
+    else if (status == 0)
+        status = stk_error_set(error, -ENOMEM, "recipe", "out of memory");
+    return status;
 }
 
 int stk_recipe_parse(const char *text, struct stk_recipe **out, struct stk_error *error)
@@ -181,7 +152,6 @@ void stk_recipe_unref(struct stk_recipe *recipe)
 {
     if (recipe == NULL || --recipe->references > 0)
         return;
-    stk_free(recipe->text);
     stk_free(recipe);
 }
 
