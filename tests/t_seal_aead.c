@@ -36,7 +36,7 @@ static void *begin_key(const struct seal_aead *aead, const uint8_t bytes[SEAL_CI
 static void end_key(void)
 {
     seal_key_wipe(&cache, &key);
-    CU_ASSERT_EQUAL(cache.count, 0);
+    CU_ASSERT_EQUAL(seal_key_cache_count(&cache), 0);
 }
 
 /* One datagram with its header before it; as a packet, the run begins at the header. */
@@ -354,16 +354,45 @@ static void only_keys_in_use_stand_expanded(void)
     seal_key_use(&cache, &keys[2], 4); /* pushes out the one that was not used for longest */
     CU_ASSERT_PTR_NOT_NULL(keys[0].expanded);
     CU_ASSERT_PTR_NULL(keys[1].expanded);
-    CU_ASSERT_EQUAL(cache.count, 2);
+    CU_ASSERT_EQUAL(seal_key_cache_count(&cache), 2);
     CU_ASSERT_EQUAL(seal_key_cache_expire(&cache, SEAL_KEY_IDLE_US), 3 + SEAL_KEY_IDLE_US);
     CU_ASSERT_EQUAL(seal_key_cache_expire(&cache, 3 + SEAL_KEY_IDLE_US), 4 + SEAL_KEY_IDLE_US);
     CU_ASSERT_PTR_NULL(keys[0].expanded);
     CU_ASSERT_PTR_NOT_NULL(seal_key_use(&cache, &keys[0], SEAL_KEY_IDLE_US)); /* comes back */
     CU_ASSERT_EQUAL(seal_key_cache_expire(&cache, 3 * (uint64_t)SEAL_KEY_IDLE_US), 0);
-    CU_ASSERT_EQUAL(cache.count, 0);
+    CU_ASSERT_EQUAL(seal_key_cache_count(&cache), 0);
     for (int i = 0; i < 3; i++)
         seal_key_wipe(&cache, &keys[i]);
     CU_ASSERT_PTR_NULL(keys[0].aead);
+}
+
+static void keys_that_were_used_a_few_times_push_out_none_that_are_used_often(void)
+{
+    const struct seal_aead *aead = seal_aead_choose(SEAL_CIPHERS, SEAL_ANY_PROVIDER);
+    static struct seal_key keys[2 * SEAL_KEYS_FRESH];
+
+    memset(keys, 0, sizeof(keys));
+    seal_key_cache_init(&cache, SEAL_KEYS_EXPANDED);
+    for (int i = 0; i < 2 * SEAL_KEYS_FRESH; i++)
+        seal_key_set(&keys[i], aead, random_key);
+    for (int i = 0; i < SEAL_KEY_FRESH_USES; i++)
+        seal_key_use(&cache, &keys[0], 1);
+    const struct seal_expanded *expanded = keys[0].expanded;
+    for (int i = 1; i < 2 * SEAL_KEYS_FRESH; i++)
+        seal_key_use(&cache, &keys[i], 1);
+    CU_ASSERT_PTR_EQUAL(keys[0].expanded, expanded);
+    CU_ASSERT_EQUAL(seal_key_cache_count(&cache), 1 + SEAL_KEYS_FRESH);
+    CU_ASSERT_PTR_NULL(keys[SEAL_KEYS_FRESH - 1].expanded);
+    CU_ASSERT_PTR_NOT_NULL(keys[SEAL_KEYS_FRESH].expanded);
+    /* Whoever goes on being used settles, even if it was pushed out meanwhile. */
+    for (int i = 0; i < SEAL_KEY_FRESH_USES; i++) {
+        seal_key_use(&cache, &keys[1], 2);
+        seal_key_detach(&cache, &keys[1]);
+    }
+    seal_key_use(&cache, &keys[1], 2);
+    CU_ASSERT_EQUAL(cache.settled.count, 2);
+    CU_ASSERT_EQUAL(seal_key_cache_expire(&cache, 2 + SEAL_KEY_IDLE_US), 0);
+    CU_ASSERT_EQUAL(seal_key_cache_count(&cache), 0);
 }
 
 static unsigned dirty;
@@ -408,6 +437,8 @@ int main(void)
         {"a forged packet costs its run nothing else", a_forged_packet_costs_its_run_nothing_else},
         {"the best common cipher is chosen", the_best_common_cipher_is_chosen},
         {"only keys in use stand expanded", only_keys_in_use_stand_expanded},
+        {"keys that were used a few times push out none that are used often",
+         keys_that_were_used_a_few_times_push_out_none_that_are_used_often},
         {"an expanded key is zeroed before its memory goes",
          an_expanded_key_is_zeroed_before_its_memory_goes},
         CU_TEST_INFO_NULL,
