@@ -57,6 +57,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
     }
     take_options(endpoint, options);
     ptcp_pool_init(&endpoint->pool, endpoint->options.memory_bytes);
+    ptcp_engines_init(&endpoint->engines);
     ptcp_timewaits_init(&endpoint->timewaits, endpoint->options.time_wait_max,
                         endpoint->options.time_wait_us);
     stk_list_init(&endpoint->ready);
@@ -108,6 +109,7 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     ptcp_schedule_free(&endpoint->schedule);
     ptcp_table_free(&endpoint->table);
     ptcp_pool_free(&endpoint->pool);
+    ptcp_engines_free(&endpoint->engines);
     stk_free(endpoint->replies);
     stk_free(endpoint);
 }
@@ -319,14 +321,15 @@ int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp
 /* --- Time
  * ------------------------------------------------------------------------------- */
 
+static uint64_t min_us(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
 uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
-    const uint64_t grave_us = ptcp_timewaits_next_us(&endpoint->timewaits);
+    const uint64_t trim_us = min_us(ptcp_pool_due_us(&endpoint->pool, now_us),
+                                    ptcp_engines_due_us(&endpoint->engines, now_us));
 
-    const uint64_t alarm_us = ptcp_schedule_next_us(&endpoint->schedule);
-    const uint64_t trim_us = ptcp_pool_due_us(&endpoint->pool, now_us);
-    const uint64_t first_us = alarm_us < grave_us ? alarm_us : grave_us;
-    return first_us < trim_us ? first_us : trim_us;
+    return min_us(min_us(ptcp_timewaits_next_us(&endpoint->timewaits), trim_us),
+                  ptcp_schedule_next_us(&endpoint->schedule));
 }
 
 /* Until output has looked after it, what was due keeps its place. */
@@ -349,6 +352,7 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
     endpoint->now_us = now_us;
     ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
     ptcp_pool_trim(&endpoint->pool, now_us);
+    ptcp_engines_trim(&endpoint->engines, now_us);
     while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
         ring(endpoint, alarm, now_us);
 }

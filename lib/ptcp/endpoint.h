@@ -76,6 +76,7 @@ struct ptcp_endpoint {
     struct ptcp_table paths; /* by association */
     struct ptcp_schedule schedule;
     struct ptcp_pool pool;
+    struct ptcp_engines engines;
     uint64_t
         windows; /* of all connections that do not rest: the sum of what they grant at a time */
     struct ptcp_timewaits timewaits;
