@@ -3,218 +3,7 @@
  * out of it than it puts in. Method: packets made by hand against one core; every byte of the heap
  * is counted.
  */
-#include "ptcp_pair.h"
-
-#include "error.h"
-#include "harness.h"
-#include "tag.h"
-
-#include <malloc.h>
-
-enum { ASSOCIATION = 7, WINDOW = 256 << 10, SLACK = 64 << 10, CONN_MAX = 8 << 10 };
-
-/* The ring of packets sent, and the half of it that is copied when it has grown. */
-enum { RECORDS_MAX = PTCP_SENT_MAX * sizeof(struct ptcp_sent) * 3 / 2 };
-
-static const uint64_t WIDE_OPEN = UINT64_C(1) << 60;
-
-/* --- The heap --------------------------------------------------------------------------------- */
-
-static size_t live, peak;
-
-static void *count_bytes(void *context, void *block, size_t size)
-{
-    void *next = NULL;
-
-    (void)context;
-    live -= block ? malloc_usable_size(block) : 0;
-    if (size > 0)
-        next = realloc(block, size);
-    else
-        free(block);
-    live += next ? malloc_usable_size(next) : 0;
-    if (live > peak)
-        peak = live;
-    return next;
-}
-
-/* --- The liar --------------------------------------------------------------------------------- */
-
-static struct {
-    struct ptcp_endpoint *victim;
-    struct ptcp_conn *conn;
-    struct stk_prng prng;
-    struct stk_addr addr;
-    uint64_t now_us, id, next;             /* the liar's id and packet number */
-    uint64_t peer_id, peer_next;           /* the victim's, + 1 */
-    uint64_t in, in_bytes, out, out_bytes; /* packets to and from the victim */
-    bool saw_reset;
-    size_t base;
-    uint8_t *buffer;
-} liar;
-
-static void deliver(const uint8_t *bytes, size_t size)
-{
-    const struct stk_run run = {.data = (uint8_t *)bytes,
-                                .stride = (uint32_t)size,
-                                .size = (uint16_t)size,
-                                .last_size = (uint16_t)size,
-                                .count = 1,
-                                .association = ASSOCIATION};
-
-    liar.in++;
-    liar.in_bytes += size;
-    ptcp_input(liar.victim, liar.now_us, &run, 1);
-}
-
-static void look_at(const uint8_t *bytes, size_t size)
-{
-    struct stk_reader reader = stk_reader_of(bytes, size);
-    struct ptcp_header header;
-    struct ptcp_frame frame;
-    struct ptcp_ack ack;
-
-    CU_ASSERT_EQUAL(ptcp_header_read(&reader, &header), 0);
-    liar.out++;
-    liar.out_bytes += size;
-    if (header.type == PTCP_SYN_ACK)
-        liar.peer_id = header.source;
-    liar.peer_next = ptcp_packet_number(header.packet, liar.peer_next) + 1;
-    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
-        liar.saw_reset |= frame.type == PTCP_FRAME_RESET;
-}
-
-/* Everything that the victim says now. */
-static void listen_to(void)
-{
-    struct stk_run run;
-
-    while (ptcp_output(liar.victim, liar.now_us, &run, liar.buffer, PTCP_OUTPUT_BYTES_MIN)) {
-        for (unsigned i = 0; i < run.count; i++)
-            look_at(stk_run_at(&run, i), stk_run_size(&run, i));
-    }
-}
-
-static void wait_us(uint64_t time_us)
-{
-    const uint64_t until_us = liar.now_us + time_us;
-    uint64_t due_us;
-
-    while ((due_us = ptcp_next_timeout_us(liar.victim, liar.now_us)) < until_us) {
-        liar.now_us = due_us > liar.now_us ? due_us : liar.now_us;
-        ptcp_timeout(liar.victim, liar.now_us);
-        listen_to();
-    }
-    liar.now_us = until_us;
-}
-
-static struct stk_writer begin_data(uint8_t *packet, size_t size)
-{
-    struct stk_writer writer = stk_writer_of(packet, size);
-
-    ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_DATA,
-                                                     .destination = liar.peer_id,
-                                                     .packet = (uint32_t)liar.next++});
-    return writer;
-}
-
-static void send_stream(uint64_t offset, const uint8_t *data, size_t len)
-{
-    uint8_t packet[2048];
-    struct stk_writer writer = begin_data(packet, sizeof packet);
-
-    ptcp_stream_write(&writer, offset, len, false, true);
-    stk_write_bytes(&writer, data, len);
-    deliver(packet, (size_t)(writer.at - packet));
-}
-
-static void send_value(enum ptcp_frame_type type, uint64_t value)
-{
-    uint8_t packet[64];
-    struct stk_writer writer = begin_data(packet, sizeof packet);
-
-    ptcp_value_write(&writer, type, value);
-    deliver(packet, (size_t)(writer.at - packet));
-}
-
-static void write_range(struct stk_writer *writer, uint64_t first, uint64_t end)
-{
-    struct ptcp_ranges set;
-
-    ptcp_ranges_init(&set, PTCP_RANGES_INLINE);
-    ptcp_ranges_add(&set, first, end);
-    ptcp_ack_write(writer, &set, 0, NULL);
-    ptcp_ranges_free(&set);
-}
-
-/* Acknowledges [first, end). */
-static void send_ack(uint64_t first, uint64_t end)
-{
-    uint8_t packet[64];
-    struct stk_writer writer = begin_data(packet, sizeof packet);
-
-    write_range(&writer, first, end);
-    deliver(packet, (size_t)(writer.at - packet));
-}
-
-static void send_syn(uint64_t id)
-{
-    const struct ptcp_params params = {.window = WIDE_OPEN, .max_datagram = 1400};
-    uint8_t packet[128];
-    struct stk_writer writer = stk_writer_of(packet, sizeof packet);
-
-    ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
-    ptcp_params_write(&writer, &params);
-    deliver(packet, (size_t)(writer.at - packet));
-}
-
-static uint64_t next_random(void *context) { return stk_prng_next(context); }
-
-static void make_victim(void)
-{
-    const struct ptcp_endpoint_options options = {
-        .random = next_random, .context = &liar.prng, .sealed = true, .max_datagram = 1472};
-
-    memset(&liar, 0, sizeof liar);
-    live = peak = 0;
-    stk_alloc_hook(count_bytes, NULL);
-    stk_prng_seed(&liar.prng, 1);
-    liar.now_us = 1000000;
-    liar.id = 42;
-    liar.next = 1;
-    liar.buffer = malloc(PTCP_OUTPUT_BYTES_MIN);
-    CU_ASSERT_EQUAL_FATAL(ptcp_endpoint_new(&options, &liar.victim), 0);
-}
-
-/* The liar connects to a victim that listens; `send_buffer`: bytes, 0 for the default. */
-static void connect_liar(uint32_t send_buffer)
-{
-    const struct stk_ptcp_options options = {
-        .congestion = "cubic", .receive_window_init = WINDOW, .send_buffer_max = send_buffer};
-
-    make_victim();
-    ptcp_listen(liar.victim, &options, 0);
-    send_syn(liar.id);
-    listen_to();
-    liar.conn = ptcp_accept(liar.victim);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(liar.conn);
-    send_ack(0, 1);
-    liar.base = live;
-    peak = live;
-    liar.in = liar.in_bytes = liar.out = liar.out_bytes = 0;
-}
-
-static void end_liar(void)
-{
-    if (liar.conn)
-        ptcp_conn_release(liar.conn, liar.now_us);
-    ptcp_endpoint_free(liar.victim);
-    free(liar.buffer);
-    CU_ASSERT_EQUAL(live, 0);
-    stk_alloc_hook(NULL, NULL);
-}
-
-static size_t grown(void) { return peak - liar.base; }
+#include "ptcp_liar.h"
 
 /* The victim writes as much as is taken. */
 static uint64_t write_all(void)
@@ -347,6 +136,121 @@ static void the_wish_for_every_single_ack_is_honoured_and_bounded(void)
     }
     CU_ASSERT_TRUE(liar.out <= 2 * liar.in);
     CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+/* --- ACKs that fill a packet ------------------------------------------------------------------ */
+
+/* Each number is so far from the one before that its interval takes 9 bytes of an ACK. */
+static void leave_wide_gaps(void)
+{
+    uint8_t packet[64];
+
+    for (int i = 0; i < PTCP_ACK_RANGES_MAX + 6; i++) {
+        liar.next += 0x50000000u;
+        struct stk_writer writer = begin_data(packet, sizeof packet);
+        stk_write_u8(&writer, PTCP_FRAME_PADDING);
+        deliver(packet, (size_t)(writer.at - packet));
+    }
+    CU_ASSERT_EQUAL(liar.conn->engine->acks.received.count, PTCP_ACK_RANGES_MAX);
+}
+
+static void the_longest_ack_leaves_room_for_all_else_that_is_due(void)
+{
+    uint8_t packet[128];
+
+    make_victim();
+    ptcp_listen(liar.victim, NULL, 0);
+    struct stk_writer writer = begin_syn(liar.id, 1, packet, sizeof packet);
+    deliver(packet, (size_t)(writer.at - packet));
+    listen_to();
+    liar.conn = ptcp_accept(liar.victim);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(liar.conn);
+    send_ack(0, 1);
+    CU_ASSERT_TRUE(liar.conn->path->mtu.current <= PTCP_MTU_MIN);
+    leave_wide_gaps();
+    liar.out = 0;
+    writer = begin_data(packet, sizeof packet);
+    ptcp_value_write(&writer, PTCP_FRAME_DATA_BLOCKED, 0);
+    ptcp_path_write(&writer, PTCP_FRAME_PATH_CHALLENGE, 1);
+    deliver(packet, (size_t)(writer.at - packet));
+    listen_to();
+    CU_ASSERT_EQUAL(liar.out, 1);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+static void the_longest_ack_leaves_room_for_what_a_probe_repeats(void)
+{
+    static uint8_t block[5000];
+
+    connect_liar(0);
+    leave_wide_gaps();
+    send_value(PTCP_FRAME_PING, 0);
+    CU_ASSERT_EQUAL(ptcp_conn_send(liar.conn, liar.now_us, &(struct iovec){block, sizeof block}, 1),
+                    sizeof block);
+    wait_us(20000000);
+    CU_ASSERT_TRUE(liar.conn->engine->recovery.pto_count > PTCP_MTU_SMALL_TIMEOUTS);
+    CU_ASSERT_TRUE(liar.conn->bytes_resent > 0);
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    end_liar();
+}
+
+/* --- Packets that can't be kept --------------------------------------------------------------- */
+
+/* One-byte pieces with a hole before each. */
+static void write_pieces(struct stk_writer *writer, int count, uint64_t base)
+{
+    for (int i = 0; i < count; i++) {
+        ptcp_stream_write(writer, base + 2 * (uint64_t)i + 1, 1, false, false);
+        stk_write_u8(writer, 'x');
+    }
+}
+
+/* The SYN asks for an answer to its DATA_BLOCKED, and has no room in memory for its bytes. */
+static void open_without_memory(bool early)
+{
+    uint8_t packet[256];
+
+    make_victim();
+    liar.early = early;
+    liar.victim->pool.limit = 0;
+    ptcp_listen(liar.victim, NULL, 0);
+    struct stk_writer writer = begin_syn(liar.id, 1400, packet, sizeof packet);
+    ptcp_value_write(&writer, PTCP_FRAME_DATA_BLOCKED, 0);
+    write_pieces(&writer, 4, 0);
+    deliver(packet, (size_t)(writer.at - packet));
+}
+
+static void a_first_packet_that_is_not_kept_gets_no_endless_answer(void)
+{
+    struct stk_run run;
+
+    for (int early = 0; early < 2; early++) {
+        open_without_memory(early);
+        for (int i = 0; i < 10 && ptcp_output(liar.victim, liar.now_us, &run, liar.buffer,
+                                              PTCP_OUTPUT_BYTES_MIN);
+             i++)
+            liar.out += run.count;
+        CU_ASSERT_TRUE(liar.out <= 2);
+        end_liar();
+    }
+}
+
+static void a_packet_of_many_stream_frames_breaks_the_rules(void)
+{
+    uint8_t packet[1024];
+
+    connect_liar(0);
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+    write_pieces(&writer, PTCP_STREAM_FRAMES_MAX, 0);
+    deliver(packet, (size_t)(writer.at - packet));
+    CU_ASSERT_EQUAL(liar.conn->error, 0);
+    CU_ASSERT_EQUAL(liar.conn->engine->in.ahead.count, PTCP_STREAM_FRAMES_MAX);
+    writer = begin_data(packet, sizeof packet);
+    write_pieces(&writer, PTCP_STREAM_FRAMES_MAX + 1, 1000);
+    deliver(packet, (size_t)(writer.at - packet));
+    CU_ASSERT_EQUAL(liar.conn->error, -EPROTO);
     end_liar();
 }
 
@@ -582,6 +486,14 @@ static CU_TestInfo tests[] = {
      a_storm_of_challenges_gets_no_more_than_it_sends},
     {"the wish for every single ACK is honoured and bounded",
      the_wish_for_every_single_ack_is_honoured_and_bounded},
+    {"the longest ACK leaves room for all else that is due",
+     the_longest_ack_leaves_room_for_all_else_that_is_due},
+    {"the longest ACK leaves room for what a probe repeats",
+     the_longest_ack_leaves_room_for_what_a_probe_repeats},
+    {"a first packet that is not kept gets no endless answer",
+     a_first_packet_that_is_not_kept_gets_no_endless_answer},
+    {"a packet of many STREAM frames breaks the rules",
+     a_packet_of_many_stream_frames_breaks_the_rules},
     {"a peer that reads nothing holds no more than the send buffer",
      a_peer_that_reads_nothing_holds_no_more_than_the_send_buffer},
     {"a window that shrinks takes nothing back", a_window_that_shrinks_takes_nothing_back},

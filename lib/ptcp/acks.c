@@ -73,7 +73,7 @@ void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint64_t now_us, bo
 
 void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us)
 {
-    if (acks->due_us > now_us)
+    if (ptcp_acks_any(acks) && acks->due_us > now_us)
         acks->due_us = now_us;
 }
 

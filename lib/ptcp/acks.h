@@ -36,9 +36,9 @@ bool ptcp_acks_is_new(const struct ptcp_acks *acks, uint64_t packet);
 /* Takes note of a packet that was processed. `ecn` as in enum stk_ecn. */
 void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint64_t now_us, bool eliciting,
                     unsigned ecn);
-/* An ACK shall leave at once. */
+/* An ACK shall leave at once, if anything has been received. */
 void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us);
-/* An ACK was sent. */
+/* An ACK was sent, or there is none to send. */
 void ptcp_acks_sent(struct ptcp_acks *acks);
 /* The peer knows of all packets up to `largest`. */
 void ptcp_acks_confirmed(struct ptcp_acks *acks, uint64_t largest);

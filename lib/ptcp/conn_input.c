@@ -225,12 +225,18 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
 struct outcome {
     int rc; /* of the frame that ended it */
     bool eliciting, unkept, reset, acked;
+    unsigned pieces; /* STREAM frames */
     uint64_t code;
 };
 
-/* Each walks the records of packets in flight: thousands in one packet would stop everybody. */
-static bool is_second_ack(struct outcome *outcome, uint8_t type)
+/*
+ * An ACK walks the records of packets in flight, a piece of the stream moves a list of thousands of
+ * holes: many of them in one packet would stop everybody.
+ */
+static bool is_one_too_many(struct outcome *outcome, uint8_t type)
 {
+    if (type == PTCP_FRAME_STREAM)
+        return ++outcome->pieces > PTCP_STREAM_FRAMES_MAX;
     if (type != PTCP_FRAME_ACK && type != PTCP_FRAME_ACK_ECN)
         return false;
     const bool second = outcome->acked;
@@ -252,8 +258,9 @@ static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us, struc
             outcome.code = frame.value;
             return outcome;
         }
-        const int rc =
-            is_second_ack(&outcome, frame.type) ? -EPROTO : take_frame(conn, now_us, &frame, &ack);
+        const int rc = is_one_too_many(&outcome, frame.type)
+                           ? -EPROTO
+                           : take_frame(conn, now_us, &frame, &ack);
         if (rc == -ENOMEM || rc == STK_ELIMIT)
             outcome.unkept = true;
         else if (rc < 0)

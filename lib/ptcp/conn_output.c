@@ -10,6 +10,8 @@
 enum {
     SKIP_MIN = 128, /* packets between two numbers that are left out */
     SKIP_SPREAD = 1024,
+    BESIDE_ACK_BYTES = 64, /* enough for one of each frame that has a bounded length */
+    STREAM_ROOM_MIN = 16,  /* less is not worth a STREAM frame */
 };
 
 /* One packet in the making. */
@@ -102,19 +104,30 @@ static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uin
     ptcp_header_write(&draft->writer, &header);
 }
 
+/* The peer says how many intervals there are: they may take half of the packet, not all of it. */
+static struct stk_writer room_for_ack(const struct draft *draft)
+{
+    struct stk_writer part = draft->writer;
+    const size_t left = stk_writer_left(&part);
+    const size_t kept = left / 2 > BESIDE_ACK_BYTES ? left / 2 : BESIDE_ACK_BYTES;
+
+    part.end -= kept < left ? kept : left;
+    return part;
+}
+
 static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us)
 {
     struct ptcp_acks *acks = &conn->engine->acks;
     const uint64_t delay_us = now_us > acks->newest_us ? now_us - acks->newest_us : 0;
+    struct stk_writer part = room_for_ack(draft);
 
-    if (!ptcp_acks_any(acks))
+    ptcp_acks_sent(acks); /* also where there is nothing to say: it would stay due for ever */
+    if (!ptcp_acks_any(acks) || !ptcp_ack_write(&part, &acks->received, delay_us,
+                                                ptcp_acks_has_ecn(acks) ? acks->ecn : NULL))
         return;
-    if (!ptcp_ack_write(&draft->writer, &acks->received, delay_us,
-                        ptcp_acks_has_ecn(acks) ? acks->ecn : NULL))
-        return;
+    draft->writer.at = part.at;
     draft->record.flags |= PTCP_CARRIED_ACK;
     draft->record.ack_largest = ptcp_acks_expected(acks) - 1;
-    ptcp_acks_sent(acks);
 }
 
 static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
@@ -181,7 +194,7 @@ static bool pick(struct ptcp_conn *conn, const struct draft *draft, struct ptcp_
 {
     const size_t room = stream_room(draft);
 
-    if (room < 16 ||
+    if (room < STREAM_ROOM_MIN ||
         !ptcp_sendbuf_pick(&conn->engine->out, conn->engine->flow.peer_limit, room, piece))
         return false;
     const size_t header = 1 + stk_varint_len(piece->offset);
@@ -197,6 +210,8 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
     const struct ptcp_sent *record = ptcp_sent_oldest(ring);
     const size_t room = stream_room(draft);
 
+    if (room < STREAM_ROOM_MIN)
+        return false;
     for (; record; record = ptcp_sent_after(ring, record)) {
         if (record->state != PTCP_SENT_OUTSTANDING || !(record->flags & PTCP_CARRIED_STREAM))
             continue;

@@ -71,7 +71,8 @@ enum {
     PTCP_LONG_HEADER_BYTES = 22,
     PTCP_SHORT_HEADER_BYTES = 13,
     PTCP_TAG_BYTES = 8,
-    PTCP_ACK_RANGES_MAX = 64, /* in one ACK frame, sent or received */
+    PTCP_ACK_RANGES_MAX = 64,    /* in one ACK frame, sent or received */
+    PTCP_STREAM_FRAMES_MAX = 16, /* in one packet */
     PTCP_COOKIE_MAX_BYTES = 64,
     PTCP_STREAM_HEADER_MAX_BYTES = 1 + 8 + 8,
 };
