@@ -71,6 +71,16 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static uint64_t cpu_us(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec used;
+
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &used))
+        fail("listener", "its time can't be read");
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
 static uint64_t resident_bytes(pid_t pid)
 {
     char path[64];
@@ -320,14 +330,16 @@ static unsigned came, entered, turned_away;
 static uint64_t slowest_us;
 
 struct moment {
-    uint64_t time_us, received, resident, flooded;
+    uint64_t time_us, cpu_us; /* the listener's */
+    uint64_t received, resident, flooded;
 };
 
 static struct moment moments[3];
 
 static struct moment look(void)
 {
-    return (struct moment){now_us(), board->received, resident_bytes(listener), board->flooded};
+    return (struct moment){now_us(), cpu_us(listener), board->received, resident_bytes(listener),
+                           board->flooded};
 }
 
 struct newcomer {
@@ -397,17 +409,32 @@ static double mbits(const struct moment *from, const struct moment *to)
     return (double)(to->received - from->received) * 8 / (double)(to->time_us - from->time_us);
 }
 
+static double busy(const struct moment *from, const struct moment *to)
+{
+    return (double)(to->cpu_us - from->cpu_us) / (double)(to->time_us - from->time_us);
+}
+
+/* Of the listener's time, a packet of the flood, whether it got so far or not. */
+static double packet_ns(void)
+{
+    const double more = busy(&moments[1], &moments[2]) - busy(&moments[0], &moments[1]);
+
+    return more * 1000 * (double)(moments[2].time_us - moments[1].time_us) /
+           (double)(moments[2].flooded - moments[1].flooded);
+}
+
 static void print(void)
 {
     const double before = mbits(&moments[0], &moments[1]), during = mbits(&moments[1], &moments[2]);
 
     printf("%s per_s=%.0f before_mbits=%.0f during_mbits=%.0f kept=%.3f newcomers=%u entered=%u "
-           "turned_away=%u slowest_ms=%.1f resident_before=%" PRIu64 " resident_after=%" PRIu64
-           "\n",
+           "turned_away=%u slowest_ms=%.1f busy_before=%.2f busy_during=%.2f packet_ns=%.0f "
+           "resident_before=%" PRIu64 " resident_after=%" PRIu64 "\n",
            names[kind],
            (double)(moments[2].flooded - moments[1].flooded) * 1e6 /
                (double)(moments[2].time_us - moments[1].time_us),
            before, during, during / before, came, entered, turned_away, (double)slowest_us / 1000,
+           busy(&moments[0], &moments[1]), busy(&moments[1], &moments[2]), packet_ns(),
            moments[1].resident, moments[2].resident);
 }
 
