@@ -1,21 +1,29 @@
 /*
- * A sealed transfer that is held at a rate, and a flood at its listener: what the transfer keeps,
- * what the flood costs in memory, and how soon honest newcomers get in.
+ * A transfer that is held at a rate, and a flood at its listener: what the transfer keeps, what the
+ * flood costs in memory and time, and how soon honest newcomers get in.
  *
  *   floods KIND RATE SECONDS MBITS
  *
- * KIND: `initiations` (with a right mac1), `unsigned` (with a wrong one), `replays` (packets of the
- * transfer, recorded), `forged` (the same with bits changed, as data and as control), `mixed` (all
- * of these, and responses, cookies and bare noise). RATE is packets a second, each from an address
- * of 127/8 drawn at random. One line of name=value pairs goes to stdout.
+ * At a sealed transfer: `initiations` (with a right mac1), `unsigned` (with a wrong one), `replays`
+ * (packets of the transfer, recorded), `forged` (the same with bits changed, as data and as
+ * control), `mixed` (all of these, and responses, cookies and bare noise).
+ *
+ * At one of plain PTCP: `plain-syns` (half of them with a made-up cookie), `plain-forged` (ACK,
+ * FIN, RESET and stream bytes by somebody who knows the listener's id but not the sender's, and
+ * recorded packets with bits changed), `plain-replays` (recorded packets as they were).
+ *
+ * RATE is packets a second. `plain-forged` and `plain-replays` come from the sender's own address,
+ * all others each from an address of 127/8 drawn at random. One line of name=value pairs goes to
+ * stdout.
  *
  * Four processes: listener, sender, flooder, and this one, which connects anew twice a second.
  */
-#include "seal.h"
-#include "seal_cookie.h"
+#include "flooder.h"
+
 #include "stack.h"
 
 #include <inttypes.h>
+#include <netinet/udp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,31 +36,15 @@
 
 enum {
     WARM_US = 2000000, /* then the transfer runs at its rate, and is measured for so long */
-    RECORDS = 64,
-    PACKET_MAX = 1500,
-    BATCH = 32,
     NEWCOMER_US = 500000,
     DEADLINE_S = 150,
 };
 
-enum kind { INITIATIONS, UNSIGNED, REPLAYS, FORGED, MIXED, KINDS };
-
-static const char *const names[KINDS] = {"initiations", "unsigned", "replays", "forged", "mixed"};
-
-/* What the processes share. */
-struct board {
-    volatile uint16_t port;
-    volatile uint64_t received; /* bytes of the transfer */
-    volatile uint64_t flooded;  /* packets */
-    volatile unsigned recorded;
-    struct {
-        size_t len;
-        uint8_t data[PACKET_MAX];
-    } records[RECORDS];
-};
-
 static struct board *board;
 static struct stk_loop *loop;
+static enum kind kind;
+static uint64_t rate;
+static int lent[2]; /* the sender's socket goes to the flooder over it */
 static struct stk_key_pair key;
 static char address[256];
 static pid_t listener, sender, flooder;
@@ -61,14 +53,6 @@ static void fail(const char *what, const char *why)
 {
     fprintf(stderr, "floods: %s: %s\n", what, why);
     exit(1);
-}
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static uint64_t cpu_us(pid_t pid)
@@ -134,7 +118,10 @@ static void listen_for_all(void)
 
     make_loop();
     stk_seal_set_identity(loop, &key);
-    if (stk_listen(loop, "/ip4/127.0.0.1/udp/0/seal/ptcp", &listener_protocol, NULL, &open, &error))
+    if (stk_listen(loop,
+                   kind_is_plain(kind) ? "/ip4/127.0.0.1/udp/0/ptcp"
+                                       : "/ip4/127.0.0.1/udp/0/seal/ptcp",
+                   &listener_protocol, NULL, &open, &error))
         fail("listen", error.text);
     stk_listener_addr(open, &local);
     board->port = stk_addr_port(&local);
@@ -146,19 +133,49 @@ static void listen_for_all(void)
 static char sender_address[300];
 static struct stk_sys real;
 
+/* Of the first datagram of a message. */
+static size_t datagram_bytes(const struct msghdr *message)
+{
+    size_t total = 0;
+    uint16_t segment;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c;
+         c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, c))
+        if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_SEGMENT) {
+            memcpy(&segment, CMSG_DATA(c), sizeof segment);
+            return segment;
+        }
+    for (size_t i = 0; i < message->msg_iovlen; i++)
+        total += message->msg_iov[i].iov_len;
+    return total;
+}
+
+static void record_one(const struct msghdr *message)
+{
+    struct record *record = &board->records[board->recorded];
+    const size_t want = datagram_bytes(message);
+
+    record->len = 0;
+    for (size_t i = 0; i < message->msg_iovlen && record->len < want; i++) {
+        const struct iovec *part = &message->msg_iov[i];
+        const size_t left = want - record->len;
+        const size_t len = part->iov_len < left ? part->iov_len : left;
+        if (record->len + len > PACKET_MAX)
+            return;
+        memcpy(record->data + record->len, part->iov_base, len);
+        record->len += len;
+    }
+    if (record->len > PACKET_MAX / 2 && kind_has_recorded(kind, record))
+        board->recorded++;
+}
+
 /* Keeps what goes out first, once it is the transfer. */
 static int record(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-    for (unsigned i = 0; i < count && board->recorded < RECORDS; i++) {
-        const struct iovec *part = messages[i].msg_hdr.msg_iov;
-        const uint8_t *data = part->iov_base;
-        const size_t len = part->iov_len < PACKET_MAX ? part->iov_len : PACKET_MAX;
-        if (len < SEAL_OVERHEAD || data[0] != SEAL_DATA || board->received < 1000000)
-            continue;
-        memcpy(board->records[board->recorded].data, data, len);
-        board->records[board->recorded].len = len;
-        board->recorded++;
-    }
+    if (board->received > 1000000 && board->recorded == 0)
+        flooder_lend(lent[0], fd);
+    for (unsigned i = 0; i < count && board->received > 1000000 && board->recorded < RECORDS; i++)
+        record_one(&messages[i].msg_hdr);
     return real.sendmmsg(fd, messages, count, flags);
 }
 
@@ -194,129 +211,10 @@ static void send_on(void)
 
 /* --- Flooder ---------------------------------------------------------------------------------- */
 
-static enum kind kind;
-static uint64_t rate;
-static struct seal_mac_keys macs;
-
-static size_t make_initiation(uint8_t *packet, bool is_signed)
-{
-    seal_handshake_header(packet, SEAL_INITIATION, (uint32_t)rand());
-    for (int i = SEAL_HANDSHAKE_HEADER; i < SEAL_INITIATION_MIN; i += 37)
-        packet[i] = (uint8_t)rand();
-    packet[SEAL_INITIATION_MIN - 1] = 1; /* a mac2 that has to be looked at */
-    if (is_signed)
-        seal_mac1_write(&macs, packet, packet + SEAL_INITIATION_MIN - 2 * SEAL_MAC);
-    return SEAL_INITIATION_MIN;
-}
-
-static size_t make_replay(uint8_t *packet)
-{
-    const unsigned i = (unsigned)rand() % RECORDS;
-
-    memcpy(packet, board->records[i].data, board->records[i].len);
-    return board->records[i].len;
-}
-
-/* A counter that is ahead: the packet has to be opened to be found out. */
-static size_t make_forged(uint8_t *packet)
-{
-    const size_t len = make_replay(packet);
-
-    packet[0] = rand() % 2 ? SEAL_DATA : SEAL_CONTROL;
-    stk_store_be64(packet + 8, stk_load_be64(packet + 8) + (uint64_t)(rand() % 1000000));
-    packet[SEAL_HEADER + (size_t)rand() % (len - SEAL_HEADER)] ^= (uint8_t)(1 << rand() % 8);
-    return rand() % 4 ? len : SEAL_OVERHEAD + (size_t)rand() % (len - SEAL_OVERHEAD);
-}
-
-static size_t make_other(uint8_t *packet)
-{
-    const size_t len = 1 + (size_t)rand() % 1400;
-
-    switch (rand() % 3) {
-    case 0:
-        seal_handshake_header(packet, SEAL_RESPONSE, stk_load_be32(board->records[0].data + 4));
-        return SEAL_RESPONSE_OVERHEAD + (size_t)rand() % 100;
-    case 1:
-        seal_handshake_header(packet, SEAL_COOKIE, stk_load_be32(board->records[0].data + 4));
-        return SEAL_COOKIE_SIZE;
-    default:
-        for (size_t i = 0; i < len; i += 7)
-            packet[i] = (uint8_t)rand();
-        return len;
-    }
-}
-
-static size_t make_packet(uint8_t *packet)
-{
-    switch (kind == MIXED ? (enum kind)(rand() % KINDS) : kind) {
-    case INITIATIONS:
-        return make_initiation(packet, true);
-    case UNSIGNED:
-        return make_initiation(packet, false);
-    case REPLAYS:
-        return make_replay(packet);
-    case FORGED:
-        return make_forged(packet);
-    default:
-        return make_other(packet);
-    }
-}
-
-/* From any address that belongs to the loopback interface, which is all of 127/8. */
-static void address_from_anywhere(struct msghdr *message, char *control, struct sockaddr_in *to)
-{
-    message->msg_name = to;
-    message->msg_namelen = sizeof *to;
-    message->msg_control = control;
-    message->msg_controllen = CMSG_SPACE(sizeof(struct in_pktinfo));
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    const struct in_pktinfo info = {.ipi_spec_dst.s_addr =
-                                        htonl(0x7f000000u | (1u + (unsigned)rand() % 0xfffffeu))};
-    header->cmsg_level = IPPROTO_IP;
-    header->cmsg_type = IP_PKTINFO;
-    header->cmsg_len = CMSG_LEN(sizeof info);
-    memcpy(CMSG_DATA(header), &info, sizeof info);
-}
-
-static void flood_batch(int fd, struct sockaddr_in *to)
-{
-    static uint8_t packets[BATCH][PACKET_MAX];
-    static char control[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))];
-    struct mmsghdr messages[BATCH] = {0};
-    struct iovec parts[BATCH];
-
-    for (int i = 0; i < BATCH; i++) {
-        parts[i] = (struct iovec){packets[i], make_packet(packets[i])};
-        messages[i].msg_hdr.msg_iov = &parts[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-        address_from_anywhere(&messages[i].msg_hdr, control[i], to);
-    }
-    for (int sent = 0, n; sent < BATCH; sent += n) {
-        n = sendmmsg(fd, messages + sent, (unsigned)(BATCH - sent), 0);
-        if (n <= 0)
-            n = 1; /* an old ICMP's error: the packet is skipped */
-    }
-    board->flooded += BATCH;
-}
-
 static void flood(void)
 {
-    const int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(board->port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const uint64_t begun_us = now_us();
-    uint8_t as_static[SEAL_NOISE_KEY];
-
-    if (fd < 0 || crypto_sign_ed25519_pk_to_curve25519(as_static, key.public_key))
-        fail("flooder", "it can't begin");
-    seal_mac_keys_of(&macs, as_static);
-    for (uint64_t sent = 0;; sent += BATCH) {
-        const uint64_t due_us = begun_us + sent * 1000000 / rate, now = now_us();
-        if (due_us > now)
-            usleep((useconds_t)(due_us - now));
-        flood_batch(fd, &to);
-    }
+    flooder_run(&(struct flooder){
+        .kind = kind, .rate = rate, .board = board, .public_key = key.public_key, .lent = lent[1]});
 }
 
 /* --- Newcomers, and the measure of it all
@@ -338,8 +236,8 @@ static struct moment moments[3];
 
 static struct moment look(void)
 {
-    return (struct moment){now_us(), cpu_us(listener), board->received, resident_bytes(listener),
-                           board->flooded};
+    return (struct moment){flooder_now_us(), cpu_us(listener), board->received,
+                           resident_bytes(listener), board->flooded};
 }
 
 struct newcomer {
@@ -349,7 +247,7 @@ struct newcomer {
 static void newcomer_opened(struct stk_conn *conn)
 {
     const struct newcomer *newcomer = stk_conn_user(conn);
-    const uint64_t took_us = now_us() - newcomer->begun_us;
+    const uint64_t took_us = flooder_now_us() - newcomer->begun_us;
 
     entered++;
     if (took_us > slowest_us)
@@ -373,7 +271,7 @@ static void send_newcomer(struct stk_timer *due)
     struct stk_conn *conn;
 
     stk_timer_at(due, stk_loop_now_us(loop) + NEWCOMER_US);
-    newcomer->begun_us = now_us();
+    newcomer->begun_us = flooder_now_us();
     came++;
     if (stk_connect(loop, address, &newcomer_protocol, newcomer, &conn, &error))
         fail("newcomer", error.text);
@@ -430,7 +328,7 @@ static void print(void)
     printf("%s per_s=%.0f before_mbits=%.0f during_mbits=%.0f kept=%.3f newcomers=%u entered=%u "
            "turned_away=%u slowest_ms=%.1f busy_before=%.2f busy_during=%.2f packet_ns=%.0f "
            "resident_before=%" PRIu64 " resident_after=%" PRIu64 "\n",
-           names[kind],
+           kind_names[kind],
            (double)(moments[2].flooded - moments[1].flooded) * 1e6 /
                (double)(moments[2].time_us - moments[1].time_us),
            before, during, during / before, came, entered, turned_away, (double)slowest_us / 1000,
@@ -442,7 +340,7 @@ static bool read_arguments(int argc, char **argv, unsigned *mbits_held)
 {
     if (argc != 5)
         return false;
-    while (kind < KINDS && strcmp(argv[1], names[kind]) != 0)
+    while (kind < KINDS && strcmp(argv[1], kind_names[kind]) != 0)
         kind++;
     rate = strtoull(argv[2], NULL, 10);
     seconds = strtoull(argv[3], NULL, 10);
@@ -451,28 +349,39 @@ static bool read_arguments(int argc, char **argv, unsigned *mbits_held)
            *mbits_held >= 1 && *mbits_held <= 100000;
 }
 
+/* Datagrams of a size that passes the Internet, whatever loopback would take. */
+static void name_addresses(unsigned mbits_held)
+{
+    char text[STK_KEY_TEXT_MAX], peer[STK_KEY_TEXT_MAX + 16] = "";
+
+    if (!kind_is_plain(kind))
+        snprintf(peer, sizeof peer, "/seal,peer=%s", stk_key_format(key.public_key, text));
+    snprintf(address, sizeof address, "/ip4/127.0.0.1/udp/%u%s/ptcp", board->port, peer);
+    snprintf(sender_address, sizeof sender_address, "%s,mtu=1400/limit,rate=%u", address,
+             mbits_held * 125000);
+}
+
 int main(int argc, char **argv)
 {
     unsigned mbits_held;
-    char text[STK_KEY_TEXT_MAX];
 
     if (!read_arguments(argc, argv, &mbits_held)) {
-        fprintf(stderr, "usage: floods initiations|unsigned|replays|forged|mixed RATE SECONDS "
-                        "MBITS\n");
+        fprintf(stderr, "usage: floods KIND RATE SECONDS MBITS\n"
+                        "KIND is one of");
+        for (int i = 0; i < KINDS; i++)
+            fprintf(stderr, " %s", kind_names[i]);
+        fprintf(stderr, "\n");
         return 2;
     }
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED || sodium_init() < 0)
+    if (board == MAP_FAILED || sodium_init() < 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, lent) < 0)
         fail("start", "no memory");
     alarm(DEADLINE_S);
     stk_key_pair_new(&key);
     listener = begin(listen_for_all);
     while (!board->port)
         usleep(1000);
-    snprintf(address, sizeof address, "/ip4/127.0.0.1/udp/%u/seal,peer=%s/ptcp", board->port,
-             stk_key_format(key.public_key, text));
-    snprintf(sender_address, sizeof sender_address, "%s/limit,rate=%u", address,
-             mbits_held * 125000);
+    name_addresses(mbits_held);
     sender = begin(send_on);
     make_loop();
     stk_timer_init(&timer, loop, on_timer);

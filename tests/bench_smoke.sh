@@ -43,11 +43,10 @@ try_file() {
 
 try_move() { try /udp/seal/ptcp "$top_builddir/bench/move" rebinding /udp/seal/ptcp 0.5; }
 
-# The whole of bench/run, with its namespaces.
 # The transfer holds and somebody gets in: what of it is kept, bench/floods measures.
 try_floods() {
     local kind line
-    for kind in initiations mixed; do
+    for kind in initiations mixed plain-syns plain-forged plain-replays; do
         line=$("$top_builddir/bench/floods" $kind 2000 1 10)
         if is_sane $kind "$line" && [[ $line =~ entered=[1-9] && $line =~ turned_away=0 ]]; then
             echo "ok: $line"
@@ -63,6 +62,7 @@ try_handshakes() {
     try returning "$top_builddir/bench/handshakes" returning 0.1 4
 }
 
+# The whole of bench/run, with its namespaces.
 try_run() {
     local table
     table=$(cd "$work" && BENCH_SECONDS=0.1 bash "$top_srcdir/bench/run" --quick \
