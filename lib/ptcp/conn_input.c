@@ -139,7 +139,7 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
         return rc;
     if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
         ptcp_path_resize(conn->path);
-    conn->progress_us = now_us;
+    conn->progress_us = conn->path->acked_us = now_us;
     if (!conn->path->careful.asked && conn->path->rtt.sampled)
         ptcp_paths_recall(conn->endpoint, conn->path);
     if (conn->engine->out.una > una)

@@ -254,6 +254,7 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
         size += PTCP_TAG_BYTES;
     }
     draft->record.size = (uint16_t)(size + conn->path->overhead);
+    ptcp_conn_end_wait(conn);
     ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, &draft->record);
     PTCP_TRACE(conn->trace, sent, conn, &draft->record, draft->start, len);
     conn->packets_sent++;

@@ -24,6 +24,47 @@ static bool is_busy(const struct ptcp_conn *conn)
            conn->due & PTCP_DUE_PING || ptcp_durable_is_silent(conn);
 }
 
+/*
+ * While others have their turns and nothing of its own is under way, nothing of it can be
+ * acknowledged: what the path acknowledges to the others shows that the peer is there.
+ */
+static uint64_t counts_from_us(const struct ptcp_conn *conn, uint64_t since_us)
+{
+    if (!ptcp_turn_waits(&conn->turn) || conn->engine->recovery.in_flight > 0)
+        return since_us;
+    return max_u64(since_us, conn->path->acked_us);
+}
+
+void ptcp_conn_end_wait(struct ptcp_conn *conn)
+{
+    conn->opened_us = counts_from_us(conn, conn->opened_us);
+    conn->progress_us = counts_from_us(conn, conn->progress_us);
+    conn->released_us = counts_from_us(conn, conn->released_us);
+}
+
+static uint64_t connect_due_us(const struct ptcp_conn *conn)
+{
+    return counts_from_us(conn, conn->opened_us) + ptcp_ms(conn->connect_timeout_ms);
+}
+
+static uint64_t user_due_us(const struct ptcp_conn *conn)
+{
+    return is_busy(conn)
+               ? counts_from_us(conn, conn->progress_us) + ptcp_ms(conn->user_timeout_ms)
+               : UINT64_MAX;
+}
+
+static uint64_t idle_due_us(const struct ptcp_conn *conn)
+{
+    return conn->idle_timeout_ms ? conn->heard_us + ptcp_ms(conn->idle_timeout_ms) : UINT64_MAX;
+}
+
+static uint64_t linger_due_us(const struct ptcp_conn *conn)
+{
+    return conn->released ? counts_from_us(conn, conn->released_us) + ptcp_ms(conn->linger_ms)
+                          : UINT64_MAX;
+}
+
 static uint64_t last_eliciting_us(const struct ptcp_conn *conn)
 {
     return conn->engine ? conn->engine->recovery.last_eliciting_us : conn->rest.last_eliciting_us;
@@ -79,12 +120,9 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
     uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn));
 
     due_us = min_u64(due_us, silence_due_us(conn));
-    if (is_busy(conn))
-        due_us = min_u64(due_us, conn->progress_us + ptcp_ms(conn->user_timeout_ms));
-    if (conn->idle_timeout_ms)
-        due_us = min_u64(due_us, conn->heard_us + ptcp_ms(conn->idle_timeout_ms));
-    if (conn->released)
-        due_us = min_u64(due_us, conn->released_us + ptcp_ms(conn->linger_ms));
+    due_us = min_u64(due_us, user_due_us(conn));
+    due_us = min_u64(due_us, idle_due_us(conn));
+    due_us = min_u64(due_us, linger_due_us(conn));
     return min_u64(due_us, conn->blocked_us);
 }
 
@@ -106,7 +144,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
         return UINT64_MAX;
     due_us = min_u64(recovery_due_us(conn), ptcp_durable_due_us(conn));
     if (is_opening(conn))
-        due_us = min_u64(due_us, conn->opened_us + ptcp_ms(conn->connect_timeout_ms));
+        due_us = min_u64(due_us, connect_due_us(conn));
     else
         due_us = min_u64(due_us, open_due_us(conn));
     if (conn->engine && conn->engine->acks.due_us > now_us)
@@ -118,18 +156,18 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 static bool check_limits(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (is_opening(conn)) {
-        if (now_us < conn->opened_us + ptcp_ms(conn->connect_timeout_ms))
+        if (now_us < connect_due_us(conn))
             return false;
         ptcp_conn_fail(conn, now_us, -ETIMEDOUT, "no answer within the connect time-out");
         return true;
     }
-    if (is_busy(conn) && now_us >= conn->progress_us + ptcp_ms(conn->user_timeout_ms))
+    if (user_due_us(conn) <= now_us)
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "the peer acknowledged nothing within the user time-out");
-    else if (conn->idle_timeout_ms && now_us >= conn->heard_us + ptcp_ms(conn->idle_timeout_ms))
+    else if (idle_due_us(conn) <= now_us)
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "nothing was heard within the idle time-out");
-    else if (conn->released && now_us >= conn->released_us + ptcp_ms(conn->linger_ms))
+    else if (linger_due_us(conn) <= now_us)
         ptcp_conn_reset(conn, now_us, PTCP_RESET_TIMEOUT, -ETIMEDOUT,
                         "the peer did not finish after the user had left");
     else

@@ -129,6 +129,7 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
             ptcp_endpoint_touch(endpoint, conn);
             return true;
         }
+        ptcp_conn_end_wait(conn);
         ptcp_turns_leave(&path->turns, turn);
         ptcp_endpoint_set_alarm(endpoint, conn, now_us);
     }
