@@ -13,9 +13,19 @@ static const uint64_t MINUTE = 60 * SECOND;
 static struct pair pair;
 static struct ptcp_conn *a[MANY], *b[MANY];
 
+static int any_key(void *context, uint64_t association, uint8_t key[32])
+{
+    (void)context;
+    (void)association;
+    memset(key, 9, 32);
+    return 0;
+}
+
 static void set_up(uint64_t rate_bytes_per_s)
 {
-    pair_init(&pair, 1, true);
+    const struct ptcp_endpoint_options options = {.max_datagram = 1472, .peer_key = any_key};
+
+    pair_init_with(&pair, 1, true, options);
     pair.net.rate_bytes_per_s = rate_bytes_per_s;
     pair.net.queue_us = 100 * MS;
     memset(a, 0, sizeof(a));
@@ -49,8 +59,8 @@ static void write_bytes(struct ptcp_conn *conn, size_t len)
 {
     static const uint8_t block[1 << 12];
 
-    CU_ASSERT_EQUAL(
-        ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)block, len}, 1), (long)len);
+    CU_ASSERT_EQUAL(ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)block, len}, 1),
+                    (long)len);
 }
 
 static uint64_t read_all(struct ptcp_conn *conn)
@@ -208,6 +218,108 @@ static void who_waits_behind_a_dead_path_times_out_as_all_do(void)
     end(2);
 }
 
+/* --- Who waits for the reader ----------------------------------------------------------------- */
+
+/* Drops one full packet of the last 30 KB that the peer's window allows. */
+static bool lose_one_near_the_end(struct pair *net, int from, uint8_t *bytes, size_t size,
+                                  bool probe)
+{
+    const struct ptcp_engine *engine = a[0] ? a[0]->engine : NULL;
+    bool *lost = net->tap_state;
+
+    (void)bytes;
+    if (probe || from != PAIR_A || size < 1000 || *lost || !engine ||
+        engine->out.next + 30000 < engine->flow.peer_limit)
+        return true;
+    *lost = true;
+    return false;
+}
+
+/* Side A hears all, and says nothing: one wake-up will answer it all. */
+static void let_a_sleep_for(uint64_t duration_us)
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    for (;;) {
+        pair_flush(&pair, PAIR_B);
+        const uint64_t timer_us = ptcp_next_timeout_us(pair.end[PAIR_B], pair.now_us);
+        const uint64_t packet_us = pair.flying ? pair.flying->due_us : UINT64_MAX;
+        const uint64_t next_us = timer_us < packet_us ? timer_us : packet_us;
+
+        if (next_us > until_us)
+            break;
+        pair.now_us = next_us > pair.now_us ? next_us : pair.now_us;
+        ptcp_timeout(pair.end[PAIR_B], pair.now_us);
+        pair_deliver(&pair);
+    }
+    pair.now_us = until_us;
+}
+
+static void a_loss_beside_the_question_for_room_does_not_end_the_asking(void)
+{
+    const uint64_t until_us = MINUTE;
+    bool lost = false;
+
+    set_up(0);
+    pair.tap = lose_one_near_the_end;
+    pair.tap_state = &lost;
+    connect_one(0, NULL);
+    while (a[0]->engine->flow.blocked_at != a[0]->engine->flow.peer_limit) {
+        write_more(a[0]);
+        CU_ASSERT_TRUE_FATAL(pair_step(&pair, until_us));
+    }
+    let_a_sleep_for(100 * MS);
+    CU_ASSERT_TRUE(lost && a[0]->engine->out.lost.count > 0);
+    pair_run_for(&pair, 5 * MINUTE);
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    CU_ASSERT_NOT_EQUAL(a[0]->blocked_us, UINT64_MAX);
+    end(1);
+}
+
+/* --- Who seeks its peer ----------------------------------------------------------------------- */
+
+static const struct stk_ptcp_options durable = {.durable_us = 60000000};
+
+/* The opener is told of new associations, whose handshakes fail; or, without, of none. */
+static uint64_t seek_in_vain(bool with, bool write)
+{
+    const uint64_t start_us = pair.now_us;
+    uint64_t association = pair.association, fails_us = UINT64_MAX;
+
+    ptcp_association_failed(pair.end[PAIR_A], pair.now_us, association, -ETIMEDOUT, "lost");
+    while (!a[0]->error && pair.now_us < start_us + 10 * MINUTE) {
+        pair_run_for(&pair, 100 * MS);
+        if (write && pair.now_us - start_us == 30 * SECOND)
+            write_bytes(a[0], 100);
+        if (ptcp_next_event(pair.end[PAIR_A]) && ptcp_conn_take_events(a[0]) & PTCP_SEEK) {
+            ptcp_durable_carry(a[0], pair.now_us, with ? ++association : 0);
+            fails_us = with ? pair.now_us + 15 * SECOND : UINT64_MAX;
+        }
+        if (pair.now_us >= fails_us) {
+            fails_us = UINT64_MAX;
+            ptcp_association_failed(pair.end[PAIR_A], pair.now_us, association, -ETIMEDOUT, "no");
+        }
+    }
+    return pair.now_us - start_us;
+}
+
+static void who_seeks_its_peer_in_vain_gives_up_in_time(void)
+{
+    for (int i = 0; i < 4; i++) {
+        set_up(0);
+        ptcp_listen(pair.end[PAIR_B], &durable, 0);
+        a[0] = pair_open(&pair, PAIR_A, &durable);
+        pair_run_for(&pair, 3 * SECOND);
+        b[0] = ptcp_accept(pair.end[PAIR_B]);
+        CU_ASSERT_TRUE_FATAL(b[0] && a[0]->durable->agreed);
+        pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = true;
+        const uint64_t took_us = seek_in_vain(i & 1, i & 2);
+        CU_ASSERT_EQUAL(a[0]->error, -ETIMEDOUT);
+        CU_ASSERT_TRUE(took_us >= MINUTE && took_us <= MINUTE + SECOND);
+        end(1);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"who waits for a turn for minutes has not timed out",
      who_waits_for_a_turn_for_minutes_has_not_timed_out},
@@ -220,6 +332,9 @@ static CU_TestInfo tests[] = {
      an_opening_that_waits_for_its_turn_has_not_timed_out},
     {"who waits behind a dead path times out as all do",
      who_waits_behind_a_dead_path_times_out_as_all_do},
+    {"a loss beside the question for room does not end the asking",
+     a_loss_beside_the_question_for_room_does_not_end_the_asking},
+    {"who seeks its peer in vain gives up in time", who_seeks_its_peer_in_vain_gives_up_in_time},
     CU_TEST_INFO_NULL,
 };
 

@@ -16,12 +16,12 @@ enum {
 /* --- What became of our packets
  * ------------------------------------------------------------------- */
 
+/* What is lost may be sent again, but nothing new. */
 static bool is_blocked(const struct ptcp_conn *conn)
 {
     const struct ptcp_sendbuf *out = &conn->engine->out;
 
-    return out->lost.count == 0 && out->next < out->end &&
-           out->next >= conn->engine->flow.peer_limit;
+    return out->next < out->end && out->next >= conn->engine->flow.peer_limit;
 }
 
 /* The peer knows that we wait; in case its answer is lost in some way, we ask again. */

@@ -15,8 +15,7 @@ static bool is_opening(const struct ptcp_conn *conn)
     return conn->state == PTCP_STATE_SYN_SENT || conn->state == PTCP_STATE_SYN_RECEIVED;
 }
 
-/* Something of ours waits for the peer, or for memory to be sent. */
-static bool is_busy(const struct ptcp_conn *conn)
+bool ptcp_conn_is_busy(const struct ptcp_conn *conn)
 {
     const struct ptcp_engine *engine = conn->engine;
 
@@ -49,7 +48,7 @@ static uint64_t connect_due_us(const struct ptcp_conn *conn)
 
 static uint64_t user_due_us(const struct ptcp_conn *conn)
 {
-    return is_busy(conn)
+    return ptcp_conn_is_busy(conn)
                ? counts_from_us(conn, conn->progress_us) + ptcp_ms(conn->user_timeout_ms)
                : UINT64_MAX;
 }
@@ -78,7 +77,7 @@ static uint64_t silence_starts_us(const struct ptcp_conn *conn)
 
 static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
 {
-    if (conn->keepalive_ms == 0 || is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
+    if (conn->keepalive_ms == 0 || ptcp_conn_is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
         return UINT64_MAX;
     return silence_starts_us(conn) + ptcp_ms(conn->keepalive_ms);
 }
@@ -90,7 +89,7 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
  */
 static uint64_t silence_due_us(const struct ptcp_conn *conn)
 {
-    if (ptcp_conn_is_plain(conn) || !conn->engine || is_busy(conn) || is_opening(conn) ||
+    if (ptcp_conn_is_plain(conn) || !conn->engine || ptcp_conn_is_busy(conn) || is_opening(conn) ||
         conn->engine->in.fin_offset != UINT64_MAX ||
         conn->engine->in.contiguous < conn->silence_from)
         return UINT64_MAX;

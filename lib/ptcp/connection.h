@@ -217,6 +217,8 @@ bool ptcp_conn_wants_turn(const struct ptcp_conn *conn);
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us);
 /* False if the connection is over: then it may be gone. */
 bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us);
+/* Something of ours waits for the peer, or for memory to be sent; or for the peer to be found. */
+bool ptcp_conn_is_busy(const struct ptcp_conn *conn);
 /* Something of its own leaves, or it waits for a turn no more: from now on its clocks run. */
 void ptcp_conn_end_wait(struct ptcp_conn *conn);
 

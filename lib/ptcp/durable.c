@@ -131,12 +131,12 @@ bool ptcp_durable_suspend(struct ptcp_conn *conn, uint64_t now_us)
 
     if (!may_seek(conn) || (!durable->lost && conn->endpoint->suspended >= PTCP_SUSPENDED_MAX))
         return false;
+    if (!ptcp_conn_is_busy(conn))
+        conn->progress_us = now_us;
+    conn->was_busy = true;
     conn->endpoint->suspended += !durable->lost;
     durable->lost = true;
     ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
-    if (!conn->was_busy)
-        conn->progress_us = now_us;
-    conn->was_busy = true;
     if (conn->passive) {
         ptcp_endpoint_touch(conn->endpoint, conn);
         return true;

@@ -55,7 +55,7 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
 static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
 {
     const struct ptcp_engine *engine = conn->engine;
-    const bool busy = ptcp_sendbuf_busy(&engine->out) || engine->recovery.in_flight > 0;
+    const bool busy = ptcp_conn_is_busy(conn);
 
     if (busy && !conn->was_busy)
         conn->progress_us = now_us;
