@@ -167,81 +167,6 @@ static void the_pacer_keeps_the_rate_and_its_bursts(void)
     CU_ASSERT_TRUE(sent >= 990000 && sent <= 1010000);
 }
 
-static void the_datagram_size_grows_by_leaps_then_halves_what_is_left(void)
-{
-    struct ptcp_mtu mtu;
-
-    ptcp_mtu_init(&mtu, 65507, 0);
-    CU_ASSERT_EQUAL(mtu.current, 1200);
-    for (const uint16_t *size = (const uint16_t[]){1472, 8972, 65507, 0}; *size; size++) {
-        CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5), *size);
-        ptcp_mtu_probe_sent(&mtu);
-        CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5), 0); /* one at a time */
-        CU_ASSERT_TRUE(ptcp_mtu_acked(&mtu, *size, true, 5));
-    }
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5), 0);
-
-    /* A path that takes 1452. */
-    unsigned probes = 0;
-    ptcp_mtu_init(&mtu, 65507, 0);
-    for (uint16_t size; (size = ptcp_mtu_probe(&mtu, 5)) != 0; probes++) {
-        ptcp_mtu_probe_sent(&mtu);
-        if (size <= 1452)
-            CU_ASSERT_TRUE(ptcp_mtu_acked(&mtu, size, true, 5))
-        else
-            ptcp_mtu_probe_lost(&mtu, 5);
-    }
-    CU_ASSERT_EQUAL(mtu.current, 1452);
-    CU_ASSERT_TRUE(probes <= 2 + PTCP_MTU_TRIES);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, PTCP_MTU_AGAIN_US), 0);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5 + PTCP_MTU_AGAIN_US), 1472); /* and may grow later */
-}
-
-static void a_black_hole_is_left_after_three_timeouts_and_a_size_that_passed_is_tried_again(void)
-{
-    struct ptcp_mtu mtu;
-
-    ptcp_mtu_init(&mtu, 1472, 0);
-    ptcp_mtu_acked(&mtu, 1472, true, 5);
-    CU_ASSERT_FALSE(ptcp_mtu_timeout(&mtu, 1, 10));
-    CU_ASSERT_FALSE(ptcp_mtu_timeout(&mtu, 2, 10));
-    CU_ASSERT_TRUE(ptcp_mtu_timeout(&mtu, 3, 10));
-    CU_ASSERT_EQUAL(mtu.current, PTCP_MTU_MIN);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 10), 1472); /* it did pass once */
-    for (int i = 0; i < PTCP_MTU_PROVEN_TRIES; i++)
-        ptcp_mtu_probe_lost(&mtu, 20);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 20), 1392);
-}
-
-static void small_packets_that_pass_where_large_ones_do_not_prove_a_black_hole(void)
-{
-    struct ptcp_mtu mtu;
-
-    ptcp_mtu_init(&mtu, 1472, 0);
-    ptcp_mtu_acked(&mtu, 1472, true, 5);
-    ptcp_mtu_timeout(&mtu, 1, 10);
-    CU_ASSERT_FALSE(ptcp_mtu_small_passed(&mtu, 1, 10)); /* that may have been chance */
-    ptcp_mtu_timeout(&mtu, 2, 20);
-    ptcp_mtu_acked(&mtu, 1472, false, 30);
-    CU_ASSERT_FALSE(ptcp_mtu_small_passed(&mtu, 2, 30)); /* a large one came through */
-    ptcp_mtu_timeout(&mtu, 1, 40);
-    ptcp_mtu_timeout(&mtu, 2, 50);
-    ptcp_mtu_acked(&mtu, 400, false, 60);
-    CU_ASSERT_TRUE(ptcp_mtu_small_passed(&mtu, 2, 60));
-    CU_ASSERT_EQUAL(mtu.current, PTCP_MTU_MIN);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 60), 1392); /* the middle of what is left */
-}
-
-static void a_size_of_the_user_stays(void)
-{
-    struct ptcp_mtu mtu;
-
-    ptcp_mtu_init(&mtu, 9000, 1300);
-    CU_ASSERT_EQUAL(mtu.current, 1300);
-    CU_ASSERT_EQUAL(ptcp_mtu_probe(&mtu, 5), 0);
-    CU_ASSERT_FALSE(ptcp_mtu_timeout(&mtu, 5, 5));
-}
-
 /* --- Recovery ----------------------------------------------------------------------------------
  */
 
@@ -414,13 +339,6 @@ static CU_TestInfo tests[] = {
      growing_delay_ends_slow_start_after_five_rounds},
     {"jitter that goes leads back to slow start", jitter_that_goes_leads_back_to_slow_start},
     {"the pacer keeps the rate and its bursts", the_pacer_keeps_the_rate_and_its_bursts},
-    {"the datagram size grows by leaps, then halves what is left",
-     the_datagram_size_grows_by_leaps_then_halves_what_is_left},
-    {"a black hole is left after three time-outs, and a size that passed is tried again",
-     a_black_hole_is_left_after_three_timeouts_and_a_size_that_passed_is_tried_again},
-    {"small packets that pass where large ones do not prove a black hole",
-     small_packets_that_pass_where_large_ones_do_not_prove_a_black_hole},
-    {"a size of the user stays", a_size_of_the_user_stays},
     {"three later packets make one lost", three_later_packets_make_one_lost},
     {"a late packet is lost by time", a_late_packet_is_lost_by_time},
     {"a wrong loss is undone and teaches patience", a_wrong_loss_is_undone_and_teaches_patience},

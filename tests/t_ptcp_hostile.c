@@ -18,6 +18,25 @@ static uint64_t write_all(void)
     return total;
 }
 
+static void forged_reports_of_small_sizes_change_nothing_that_passes(void)
+{
+    connect_liar(0);
+    const struct ptcp_mtu *mtu = &liar.conn->path->mtu;
+    const uint16_t before = mtu->current;
+    const size_t memory = live;
+
+    CU_ASSERT_TRUE(before >= PTCP_MTU_BASE);
+    for (uint32_t i = 0; i < 200000; i++) {
+        const uint32_t size = i % 3 ? (uint32_t)stk_prng_next(&liar.prng) : i % 70000;
+
+        ptcp_too_big(liar.victim, liar.conn->path->slot.id, NULL, size);
+        ptcp_too_big(liar.victim, stk_prng_next(&liar.prng), NULL, size);
+    }
+    CU_ASSERT_EQUAL(mtu->current, before);
+    CU_ASSERT_EQUAL(live, memory);
+    end_liar();
+}
+
 /* --- What is sent to the victim --------------------------------------------------------------- */
 
 static void one_byte_in_each_chunk_costs_no_more_than_the_window(void)
@@ -476,6 +495,8 @@ static void connections_of_one_peer_share_the_bound_of_stream_memory(void)
 }
 
 static CU_TestInfo tests[] = {
+    {"forged reports of small sizes change nothing that passes",
+     forged_reports_of_small_sizes_change_nothing_that_passes},
     {"one byte in each chunk costs no more than the window",
      one_byte_in_each_chunk_costs_no_more_than_the_window},
     {"a hole after each byte makes a bounded list", a_hole_after_each_byte_makes_a_bounded_list},

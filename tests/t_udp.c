@@ -7,6 +7,7 @@
 #include "oracle.h"
 #include "recipe.h"
 
+#include <linux/errqueue.h>
 #include <netinet/udp.h>
 #include <string.h>
 
@@ -16,8 +17,9 @@ struct side {
     struct stk_port *port;
     struct stk_addr local; /* of the port */
     struct stk_addr peer, to;
-    unsigned datagrams, runs, wrong, writable, unreachable;
-    struct stk_addr unreachable_peer;
+    unsigned datagrams, runs, wrong, writable, unreachable, too_big;
+    struct stk_addr unreachable_peer, too_big_peer;
+    uint32_t too_big_size;
     unsigned longest_run;
     uint8_t ecn;
     uint16_t sizes[SIZES_MAX];
@@ -59,10 +61,21 @@ static void on_unreachable(void *user, const struct stk_addr *peer, int code)
     side->unreachable_peer = *peer;
 }
 
+static void on_too_big(void *user, uint64_t association, const struct stk_addr *peer, uint32_t size)
+{
+    struct side *side = user;
+
+    CU_ASSERT_EQUAL(association, 0);
+    side->too_big++;
+    side->too_big_peer = *peer;
+    side->too_big_size = size;
+}
+
 static const struct stk_port_user user_type = {
     .input = on_input,
     .writable = on_writable,
     .unreachable = on_unreachable,
+    .too_big = on_too_big,
 };
 
 static int try_open(struct side *side, const char *address, bool listening, struct stk_error *error)
@@ -691,6 +704,76 @@ static int fail_bind(int fd, const struct sockaddr *addr, socklen_t len)
     return scripted() ? -1 : real.bind(fd, addr, len);
 }
 
+enum { REPORTS = 5 };
+
+static int reports_left;
+static struct stk_addr reported; /* where to the datagram went */
+
+/* What the kernel makes of "fragmentation needed", and of a datagram too long for the interface. */
+static ssize_t report_too_big(int fd, struct msghdr *message, int flags)
+{
+    const struct sock_extended_err report = {
+        .ee_errno = EMSGSIZE, .ee_origin = SO_EE_ORIGIN_ICMP, .ee_info = 1400};
+    struct cmsghdr *c = message->msg_control;
+
+    if (!(flags & MSG_ERRQUEUE) || reports_left-- <= 0)
+        return real.recvmsg(fd, message, flags);
+    memcpy(message->msg_name, &reported.in, sizeof reported.in);
+    message->msg_namelen = sizeof reported.in;
+    message->msg_controllen = CMSG_SPACE(sizeof report);
+    c->cmsg_level = IPPROTO_IP;
+    c->cmsg_type = IP_RECVERR;
+    c->cmsg_len = CMSG_LEN(sizeof report);
+    memcpy(CMSG_DATA(c), &report, sizeof report);
+    return 0;
+}
+
+/* But not more often than the reader can stand: anybody may send such messages. */
+static void a_size_that_is_too_large_is_reported_now_and_then(void)
+{
+    open_pair("");
+    real = stk_sys;
+    stk_sys.recvmmsg = fail_recvmmsg;
+    stk_sys.recvmsg = report_too_big;
+    set_script(EMSGSIZE, 0, 0, 0);
+    reports_left = REPORTS;
+    reported = left.local;
+    send_run(&left, run_of(1, 40, 40, 0));
+    wait_for(&right, 1);
+    restore();
+    CU_ASSERT_EQUAL(right.too_big, 1);
+    CU_ASSERT_EQUAL(right.too_big_size, 1400 - 28);
+    CU_ASSERT_TRUE(stk_addr_equal(&right.too_big_peer, &left.local));
+    CU_ASSERT_EQUAL(right.unreachable, 0);
+    CU_ASSERT_EQUAL(stats_of(&right).too_big, REPORTS);
+    close_pair();
+}
+
+static void one_of_the_interface_is_about_whom_the_datagram_was_for(void)
+{
+    open_pair("");
+    send_run(&left, run_of(1, 40, 40, 0));
+    wait_for(&right, 1);
+    struct stk_run answer = run_of(1, 40, 40, 0);
+    answer.peer = &right.peer;
+    send_run(&right, answer);
+    replace_sending(EMSGSIZE, EMSGSIZE, 0, 0);
+    send_run(&left, run_of(1, 40, 40, 0));
+    restore();
+
+    stk_sys.recvmmsg = fail_recvmmsg;
+    stk_sys.recvmsg = report_too_big;
+    set_script(EMSGSIZE, 0, 0, 0);
+    reports_left = 1;
+    reported = right.local;
+    stk_addr_set_port(&reported, 0);
+    wait_for(&left, 1);
+    restore();
+    CU_ASSERT_EQUAL(left.too_big, 1);
+    CU_ASSERT_TRUE(stk_addr_equal(&left.too_big_peer, &right.local));
+    close_pair();
+}
+
 static void opening_fails_with_the_kernels_reason(void)
 {
     struct stk_error error = {.code = 0};
@@ -738,6 +821,10 @@ static CU_TestInfo tests[] = {
     {"reuseport lets two ports share one address", reuseport_lets_two_ports_share_one_address},
     {"empty datagrams are not reported", empty_datagrams_are_not_reported},
     {"a turn takes a bounded number of datagrams", a_turn_takes_a_bounded_number_of_datagrams},
+    {"one of the interface is about whom the datagram was for",
+     one_of_the_interface_is_about_whom_the_datagram_was_for},
+    {"a size that is too large is reported now and then",
+     a_size_that_is_too_large_is_reported_now_and_then},
     {"a port where nobody listens is reported unreachable",
      a_port_where_nobody_listens_is_reported_unreachable},
     {"an address that is not ours is an error with a reason",

@@ -14,6 +14,38 @@ void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const str
     }
 }
 
+/* In plain mode each connection has a path of its own. So many are looked at for a report. */
+enum { TOO_BIG_LOOKS = 256 };
+
+static void hint_to_peer(struct ptcp_endpoint *endpoint, const struct stk_addr *peer, uint32_t size)
+{
+    int looks = 0;
+
+    for (uint32_t i = 0; i < endpoint->table.capacity; i++) {
+        for (struct ptcp_slot *slot = endpoint->table.buckets[i]; slot; slot = slot->next) {
+            struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
+
+            if (slot->over)
+                continue;
+            if (stk_addr_equal(&conn->path->peer, peer))
+                ptcp_mtu_hint(&conn->path->mtu, size);
+            if (++looks >= TOO_BIG_LOOKS)
+                return;
+        }
+    }
+}
+
+void ptcp_too_big(struct ptcp_endpoint *endpoint, uint64_t association, const struct stk_addr *peer,
+                  uint32_t size)
+{
+    struct ptcp_path *path = association ? ptcp_paths_find(endpoint, association) : NULL;
+
+    if (path)
+        ptcp_mtu_hint(&path->mtu, size);
+    else if (!association && !endpoint->options.sealed && peer)
+        hint_to_peer(endpoint, peer, size);
+}
+
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association)
 {
     struct ptcp_path *path = ptcp_paths_find(endpoint, association);

@@ -283,6 +283,11 @@ static void on_unreachable(void *user, const struct stk_addr *peer, int code)
     ptcp_bridge_wake(bridge);
 }
 
+static void on_too_big(void *user, uint64_t association, const struct stk_addr *peer, uint32_t size)
+{
+    ptcp_too_big(((struct ptcp_bridge *)user)->endpoint, association, peer, size);
+}
+
 static void on_failed(void *user, const struct stk_error *error)
 {
     struct ptcp_bridge *bridge = user;
@@ -300,6 +305,7 @@ static const struct stk_port_user port_user = {
     .writable = on_writable,
     .association = on_association,
     .unreachable = on_unreachable,
+    .too_big = on_too_big,
     .failed = on_failed,
 };
 

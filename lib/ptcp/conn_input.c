@@ -130,14 +130,13 @@ static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
 
 static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
 {
-    const uint32_t timeouts = conn->engine->recovery.pto_count;
     const uint64_t una = conn->engine->out.una, in_flight = conn->engine->recovery.in_flight;
     const int rc =
         ptcp_recovery_ack(&conn->engine->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
 
     if (rc <= 0)
         return rc;
-    if (ptcp_mtu_small_passed(&conn->path->mtu, timeouts, now_us))
+    if (ptcp_mtu_small_passed(&conn->path->mtu, now_us))
         ptcp_path_resize(conn->path);
     conn->progress_us = conn->path->acked_us = now_us;
     if (!conn->path->careful.asked && conn->path->rtt.sampled)

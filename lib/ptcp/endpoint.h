@@ -132,6 +132,10 @@ struct ptcp_conn *ptcp_next_event(struct ptcp_endpoint *endpoint);
 /* The port is about to close: what entries in TIME_WAIT would answer is said once more. */
 void ptcp_say_goodbye(struct ptcp_endpoint *endpoint);
 void ptcp_unreachable(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_addr *peer);
+/* Datagrams of more than `size` bytes don't get there, it is said: on an association, or to a peer.
+ */
+void ptcp_too_big(struct ptcp_endpoint *endpoint, uint64_t association, const struct stk_addr *peer,
+                  uint32_t size);
 /* Connections that came with an early SYN are real. */
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
 /* `anew`: over another path; otherwise a NAT forgot the port, and what was learnt holds. */

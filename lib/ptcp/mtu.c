@@ -38,6 +38,8 @@ static uint16_t between(uint16_t low, uint16_t high)
 /* What has passed before is tried first: heavy loss looks like a black hole, and ends. */
 static uint16_t next_size(const struct ptcp_mtu *mtu)
 {
+    if (mtu->hint > mtu->current && mtu->failed > mtu->hint)
+        return mtu->hint;
     if (mtu->proven > mtu->current)
         return min_u16(mtu->proven, mtu->max);
     return mtu->failed ? between(mtu->current, mtu->failed) : next_leap(mtu);
@@ -78,22 +80,28 @@ static void rest_if_found(struct ptcp_mtu *mtu, uint64_t now_us)
 {
     if (mtu->current < mtu->max && next_size(mtu) != 0)
         return;
-    mtu->failed = 0;
+    mtu->failed = mtu->hint = 0;
     mtu->search_us = now_us + PTCP_MTU_AGAIN_US;
 }
 
 void ptcp_mtu_probe_dropped(struct ptcp_mtu *mtu) { mtu->outstanding = false; }
 
+static unsigned most_tries(const struct ptcp_mtu *mtu, uint16_t size)
+{
+    if (mtu->hint && size > mtu->hint)
+        return 1;
+    return size <= mtu->proven ? PTCP_MTU_PROVEN_TRIES : PTCP_MTU_TRIES;
+}
+
 void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
 {
-    const bool again = mtu->proven > mtu->current;
     const uint16_t size = next_size(mtu);
 
     mtu->outstanding = false;
-    if (++mtu->tries < (again ? PTCP_MTU_PROVEN_TRIES : PTCP_MTU_TRIES))
+    if (++mtu->tries < most_tries(mtu, size))
         return;
     mtu->tries = 0;
-    if (again)
+    if (size <= mtu->proven)
         mtu->proven = mtu->current; /* it did pass, but does so no more */
     mtu->failed = size;
     rest_if_found(mtu, now_us);
@@ -101,7 +109,10 @@ void ptcp_mtu_probe_lost(struct ptcp_mtu *mtu, uint64_t now_us)
 
 bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t now_us)
 {
-    mtu->large_passed |= size > PTCP_MTU_MIN;
+    if (size > PTCP_MTU_MIN)
+        mtu->timeouts = 0;
+    if (size > mtu->hint)
+        mtu->hint = 0; /* not true, or no more */
     if (probe) {
         mtu->outstanding = false;
         mtu->tries = 0;
@@ -117,34 +128,50 @@ bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t no
     return true;
 }
 
-static void fall(struct ptcp_mtu *mtu, uint64_t now_us)
+static void fall(struct ptcp_mtu *mtu, uint16_t size, uint64_t now_us)
 {
-    mtu->current = PTCP_MTU_MIN;
-    mtu->tries = 0;
+    mtu->current = size;
+    mtu->tries = mtu->timeouts = 0;
     mtu->outstanding = false;
     mtu->failed = 0;
     mtu->search_us = now_us;
 }
 
-bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, unsigned timeouts, uint64_t now_us)
+bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, uint64_t now_us)
 {
     const uint16_t failed = mtu->current;
 
-    if (mtu->fixed || timeouts < PTCP_MTU_SMALL_TIMEOUTS || mtu->large_passed ||
-        mtu->current <= PTCP_MTU_MIN)
+    if (mtu->fixed || mtu->timeouts < PTCP_MTU_SMALL_TIMEOUTS || mtu->current <= PTCP_MTU_MIN)
         return false;
-    fall(mtu, now_us);
+    fall(mtu, PTCP_MTU_MIN, now_us);
     mtu->proven = PTCP_MTU_MIN;
     mtu->failed = failed;
     return true;
 }
 
-bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us)
+bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, uint64_t now_us, uint64_t apart_us)
 {
-    if (count <= 1)
-        mtu->large_passed = false;
-    if (mtu->fixed || count < PTCP_MTU_BLACK_HOLE_TIMEOUTS || mtu->current <= PTCP_MTU_MIN)
+    if (mtu->timeouts > 0 && now_us - mtu->timeout_us < apart_us)
         return false;
-    fall(mtu, now_us);
+    mtu->timeout_us = now_us;
+    if (mtu->timeouts < UINT8_MAX)
+        mtu->timeouts++;
+    if (mtu->fixed || mtu->current <= PTCP_MTU_MIN)
+        return false;
+    if (mtu->hint && mtu->hint < mtu->current)
+        fall(mtu, mtu->hint, now_us);
+    else if (mtu->timeouts >= PTCP_MTU_BLACK_HOLE_TIMEOUTS)
+        fall(mtu, PTCP_MTU_MIN, now_us);
+    else
+        return false;
     return true;
+}
+
+/* RFC 8899 section 4.6: not below the base, and only about what was really sent. */
+void ptcp_mtu_hint(struct ptcp_mtu *mtu, uint64_t size)
+{
+    const uint16_t sent = mtu->outstanding ? next_size(mtu) : mtu->current;
+
+    if (!mtu->fixed && size >= PTCP_MTU_BASE && size < sent)
+        mtu->hint = (uint16_t)size;
 }

@@ -19,15 +19,17 @@ enum {
 };
 
 struct ptcp_mtu {
-    uint16_t current;   /* what packets may have */
-    uint16_t max;       /* what socket and peer take */
-    uint16_t proven;    /* the largest size of which a packet was acknowledged */
-    uint16_t failed;    /* the smallest size that did not pass in this search; 0: none yet */
-    bool fixed;         /* by the user: no search, no fall-back */
-    bool outstanding;   /* a probe is under way */
-    bool large_passed;  /* a packet above the least size was acknowledged since the last time-out */
-    uint8_t tries;      /* lost probes of the next size */
-    uint64_t search_us; /* when to search again; 0: now, UINT64_MAX: never */
+    uint16_t current;    /* what packets may have */
+    uint16_t max;        /* what socket and peer take */
+    uint16_t proven;     /* the largest size of which a packet was acknowledged */
+    uint16_t failed;     /* the smallest size that did not pass in this search; 0: none yet */
+    bool fixed;          /* by the user: no search, no fall-back */
+    bool outstanding;    /* a probe is under way */
+    uint8_t tries;       /* lost probes of the next size */
+    uint8_t timeouts;    /* since a packet above the least size was acknowledged */
+    uint16_t hint;       /* what a report of ICMP says that passes; 0: none */
+    uint64_t timeout_us; /* when the last of them was */
+    uint64_t search_us;  /* when to search again; 0: now, UINT64_MAX: never */
 };
 
 /* `fixed`: 0 to search. */
@@ -43,11 +45,19 @@ void ptcp_mtu_probe_dropped(struct ptcp_mtu *mtu);
 /* A packet of that size was acknowledged. True if `current` changed. */
 bool ptcp_mtu_acked(struct ptcp_mtu *mtu, uint16_t size, bool probe, uint64_t now_us);
 /*
- * After so many probe time-outs in a row small packets were acknowledged and no large ones: what is
- * large vanishes. True if `current` changed.
+ * Something was acknowledged. If several time-outs came before, and all that passed since is small,
+ * what is large vanishes. True if `current` changed.
  */
-bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, unsigned timeouts, uint64_t now_us);
-/* So many probe time-outs in a row. True if `current` changed. */
-bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, unsigned count, uint64_t now_us);
+bool ptcp_mtu_small_passed(struct ptcp_mtu *mtu, uint64_t now_us);
+/*
+ * A probe time-out of a connection with a large packet under way. Those that come within
+ * `apart_us` are one: connections that share the path learn of the same. True if `current` changed.
+ */
+bool ptcp_mtu_timeout(struct ptcp_mtu *mtu, uint64_t now_us, uint64_t apart_us);
+/*
+ * Somebody, who may lie, says that datagrams above `size` don't pass. It is believed as far as
+ * losses bear it out: then one of them is enough, and this size is the next.
+ */
+void ptcp_mtu_hint(struct ptcp_mtu *mtu, uint64_t size);
 
 #endif

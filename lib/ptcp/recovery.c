@@ -396,6 +396,16 @@ uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct
     return recovery->last_eliciting_us + probe_timeout_us(recovery, path, handshake);
 }
 
+/* The oldest under way tells: probes for a size may get lost. */
+static bool has_large_packet(const struct ptcp_recovery *recovery)
+{
+    const struct ptcp_sent *record = ptcp_sent_oldest(&recovery->ring);
+
+    while (record && (record->state != PTCP_SENT_OUTSTANDING || record->flags & PTCP_SENT_PROBE))
+        record = ptcp_sent_after(&recovery->ring, record);
+    return record && record->size > PTCP_MTU_MIN;
+}
+
 void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
                            const struct ptcp_recovery_owner *type, void *owner)
 {
@@ -411,7 +421,9 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
     recovery->pto_count++;
     ptcp_ecn_timeout(&path->ecn, recovery->pto_count);
     recovery->probes = PTCP_PTO_PROBES;
-    if (ptcp_mtu_timeout(&path->mtu, recovery->pto_count, now_us))
+    if (has_large_packet(recovery) &&
+        ptcp_mtu_timeout(&path->mtu, now_us,
+                         ptcp_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us)))
         ptcp_path_resize(path);
 }
 

@@ -305,6 +305,20 @@ void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, 
     stk_dgram_unreachable_above(&port->layer, peer, code);
 }
 
+void seal_take_too_big(struct seal_port *port, const struct stk_addr *peer, uint32_t size)
+{
+    for (uint32_t i = 0; i < port->slot_count; i++) {
+        struct seal_association *a = port->slots[i];
+        if (a && stk_addr_equal(&seal_path_active(a)->peer, peer))
+            stk_dgram_too_big_above(&port->layer, a->id, NULL, size);
+    }
+}
+
+static void too_big(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint32_t size)
+{
+    seal_take_too_big(seal_port_of(layer), peer, size);
+}
+
 static void unreachable(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code)
 {
     seal_take_unreachable(seal_port_of(layer), peer, code);
@@ -444,6 +458,7 @@ const struct stk_dgram_type stk_seal_layer = {
     .send = send_down,
     .input = input,
     .unreachable = unreachable,
+    .too_big = too_big,
     .serves = seal_serves,
     .associate = associate,
     .retain = retain,

@@ -321,6 +321,7 @@ bool seal_serves(struct stk_dgram_layer *layer, const struct stk_segment *segmen
 const struct stk_key_pair *seal_loop_identity(const struct seal_port *port);
 void seal_take_runs(struct seal_port *port, const struct stk_run *runs, int count);
 void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code);
+void seal_take_too_big(struct seal_port *port, const struct stk_addr *peer, uint32_t size);
 
 /* --- seal_handshake.c: what both sides of a handshake use ----------------------------------- */
 

@@ -29,6 +29,12 @@ static void on_unreachable(void *user, const struct stk_addr *peer, int code)
     seal_take_unreachable(((struct seal_transport *)user)->port, peer, code);
 }
 
+static void on_too_big(void *user, uint64_t association, const struct stk_addr *peer, uint32_t size)
+{
+    if (association == 0)
+        seal_take_too_big(((struct seal_transport *)user)->port, peer, size);
+}
+
 static void tell_failed(struct seal_port *port, uint8_t number)
 {
     for (uint32_t i = 0; i < port->slot_count; i++) {
@@ -54,6 +60,7 @@ static const struct stk_port_user user_type = {
     .input = on_input,
     .writable = on_writable,
     .unreachable = on_unreachable,
+    .too_big = on_too_big,
     .failed = on_failed,
 };
 

@@ -119,6 +119,11 @@ struct stk_port_user {
                         const struct stk_error *error);
     /* The socket said that this peer can't be reached (ICMP); advice only, anyone can forge it. */
     void (*unreachable)(void *user, const struct stk_addr *peer, int code);
+    /*
+     * The socket, or ICMP, said that payloads of more than `size` bytes don't get to this peer: a
+     * hint at best, anyone can forge it. `peer` is NULL where an association is meant.
+     */
+    void (*too_big)(void *user, uint64_t association, const struct stk_addr *peer, uint32_t size);
     void (*failed)(void *user, const struct stk_error *error); /* the port is dead */
 };
 
@@ -141,6 +146,7 @@ struct stk_dgram_type {
     void (*input)(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
     void (*writable)(struct stk_dgram_layer *layer);
     void (*unreachable)(struct stk_dgram_layer *layer, const struct stk_addr *peer, int code);
+    void (*too_big)(struct stk_dgram_layer *layer, const struct stk_addr *peer, uint32_t size);
     /*
      * Would this layer be the same for a connecting stack that says `segment`? Then that stack may
      * use this port instead of opening one. NULL: no.
@@ -184,6 +190,8 @@ void stk_dgram_input_above(struct stk_dgram_layer *layer, struct stk_run *runs, 
 void stk_dgram_writable_above(struct stk_dgram_layer *layer);
 void stk_dgram_unreachable_above(struct stk_dgram_layer *layer, const struct stk_addr *peer,
                                  int code);
+void stk_dgram_too_big_above(struct stk_dgram_layer *layer, uint64_t association,
+                             const struct stk_addr *peer, uint32_t size);
 void stk_dgram_association_above(struct stk_dgram_layer *layer, uint64_t association,
                                  enum stk_association_event event, const struct stk_error *error);
 /* Sets the port's first error; the user is told from the loop. Returns `code`. */
@@ -213,6 +221,7 @@ struct stk_udp_stats {
     uint64_t malformed;                 /* datagrams that came empty or cut: dropped here */
     uint64_t blocked;                   /* times that the send buffer was full */
     uint64_t unreachable;               /* ICMP reports */
+    uint64_t too_big;                   /* reports that a datagram was too long */
     /* Datagrams that the kernel dropped before they were read, mostly for want of room in the
      * receive buffer; it counts modulo 2^32. */
     uint32_t overflowed;

@@ -337,6 +337,20 @@ void stk_dgram_unreachable_above(struct stk_dgram_layer *layer, const struct stk
         port->user_type->unreachable(port->user, peer, code);
 }
 
+void stk_dgram_too_big_above(struct stk_dgram_layer *layer, uint64_t association,
+                             const struct stk_addr *peer, uint32_t size)
+{
+    const struct stk_port *port = layer->port;
+
+    for (layer = layer->above; layer != NULL; layer = layer->above)
+        if (layer->type->too_big != NULL) {
+            layer->type->too_big(layer, peer, size);
+            return;
+        }
+    if (port->user_type != NULL && port->user_type->too_big != NULL)
+        port->user_type->too_big(port->user, association, peer, size);
+}
+
 void stk_dgram_association_above(struct stk_dgram_layer *layer, uint64_t association,
                                  enum stk_association_event event, const struct stk_error *error)
 {

@@ -42,9 +42,11 @@ struct stack_udp {
     struct stack_udp_spill *spill;
     struct stk_addr peer;              /* where runs without an address go; len 0: nowhere */
     struct stack_udp_reports *reports; /* NULL: none; else `report` is queued */
-    int fd;                            /* -1: not open */
-    int family;                        /* of the socket */
-    struct stk_udp_stats stats;        /* counters only; stack_udp_fill_stats() adds the rest */
+    uint64_t too_big_us;          /* when somebody was told last that a datagram was too long */
+    struct stk_addr too_big_peer; /* of the last datagram that the interface was too small for */
+    int fd;                       /* -1: not open */
+    int family;                   /* of the socket */
+    struct stk_udp_stats stats;   /* counters only; stack_udp_fill_stats() adds the rest */
     bool gso;
     bool large;   /* what came last was */
     bool blocked; /* send() came back short: `writable` is owed */

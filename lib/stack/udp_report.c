@@ -51,6 +51,34 @@ void stack_udp_tell_reports(struct stack_udp *udp)
 
 /* --- From ICMP -------------------------------------------------------------------------------- */
 
+/* Whoever is told looks for whom it concerns: forged reports must not keep the loop busy. */
+enum { TOO_BIG_APART_US = 10000 };
+
+/* Linux leaves the port out where it was the interface that is too small, and not ICMP. */
+static void restore_port(const struct stack_udp *udp, struct stk_addr *peer)
+{
+    struct stk_addr last = udp->too_big_peer;
+
+    if (stk_addr_port(peer) != 0 || last.len == 0)
+        return;
+    stk_addr_set_port(&last, 0);
+    if (stk_addr_equal(&last, peer))
+        *peer = udp->too_big_peer;
+}
+
+/* What is left of the MTU for the payload; the family of the report is that of the packet. */
+static void take_too_big(struct stack_udp *udp, const struct stk_addr *peer, bool ip6, uint32_t mtu)
+{
+    const uint32_t headers = ip6 ? 40 + 8 : 20 + 8;
+    const uint64_t now_us = stk_loop_now_us(stk_dgram_loop(&udp->layer));
+
+    udp->stats.too_big++;
+    if (mtu <= headers || now_us - udp->too_big_us < TOO_BIG_APART_US)
+        return;
+    udp->too_big_us = now_us;
+    stk_dgram_too_big_above(&udp->layer, 0, peer, mtu - headers);
+}
+
 static void take_error(struct stack_udp *udp, struct msghdr *message)
 {
     struct stk_addr peer;
@@ -64,6 +92,11 @@ static void take_error(struct stack_udp *udp, struct msghdr *message)
             !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
             continue;
         memcpy(&report, CMSG_DATA(c), sizeof report);
+        if (report.ee_errno == EMSGSIZE) {
+            restore_port(udp, &peer);
+            take_too_big(udp, &peer, c->cmsg_level == IPPROTO_IPV6, report.ee_info);
+            continue;
+        }
         if (!stack_udp_is_unreachable((int)report.ee_errno))
             continue;
         udp->stats.unreachable++;

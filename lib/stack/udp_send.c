@@ -119,6 +119,8 @@ static void note_unreachable(struct stack_udp *udp, const struct stk_run *run, i
 {
     const struct stk_addr *peer = peer_of(udp, run);
 
+    if (peer && error == EMSGSIZE)
+        udp->too_big_peer = *peer;
     if (peer && error != ECONNREFUSED && stack_udp_is_unreachable(error))
         stack_udp_report(udp, peer, error);
 }
