@@ -222,6 +222,7 @@ static void on_input(void *user, const struct stk_run *runs, int count)
     for (int i = 0; i < count; i++)
         for (unsigned k = 0; k < runs[i].count; k++) {
             node->inputs++;
+            node->heard_late += node->failed && runs[i].association == node->failed_id;
             node->association = runs[i].association;
             node->len = stk_run_size(&runs[i], k);
             memcpy(node->data, stk_run_at(&runs[i], k), node->len);
@@ -246,6 +247,7 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
     struct world_node *node = user;
 
     node->association = association;
+    node->told_inside += node->sending;
     if (event == STK_ASSOCIATION_READY)
         node->ready++;
     if (event == STK_ASSOCIATION_MOVED)
@@ -254,6 +256,7 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
         node->rebound++;
     if (event == STK_ASSOCIATION_FAILED) {
         node->failed++;
+        node->failed_id = association;
         node->error = *error;
     }
 }
@@ -368,7 +371,11 @@ int world_send(struct world_node *node, uint64_t association, const void *data, 
                           .association = association};
 
     memcpy(run.data, data, len);
-    return stk_port_send(node->port, &run, 1);
+    const bool nested = node->sending;
+    node->sending = true;
+    const int taken = stk_port_send(node->port, &run, 1);
+    node->sending = nested;
+    return taken;
 }
 
 int world_send_number(struct world_node *node, uint64_t association, unsigned number)

@@ -34,6 +34,10 @@ struct world_node {
     bool full; /* the wire takes nothing */
     /* What the layer told. */
     int ready, failed, moved, rebound, inputs, writable;
+    int told_inside; /* of the above, from inside send() */
+    int heard_late;  /* datagrams of an association that had failed */
+    bool sending;
+    uint64_t failed_id;
     struct stk_error error;
     uint64_t association; /* of the last input or event */
     uint8_t data[WORLD_PACKET_MAX];

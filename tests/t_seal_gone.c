@@ -13,11 +13,16 @@ static struct world_node *left, *right; /* further sockets: of a, of b */
 static uint8_t at_left, at_right;
 static uint32_t first, second; /* path ids at a */
 static int validated, path_failed;
+static int replaces; /* when a path is validated, 1: removes its transport, 2: and adds another */
 
 static void on_path(void *user, uint64_t association, const struct stk_seal_path *path,
                     enum stk_seal_path_event event)
 {
     (void)user, (void)association, (void)path;
+    if (event == STK_SEAL_PATH_VALIDATED && replaces > 0)
+        stk_seal_remove_transport(a->port, at_left);
+    if (event == STK_SEAL_PATH_VALIDATED && replaces > 1)
+        CU_ASSERT_EQUAL(stk_seal_add_transport(a->port, left->port, &at_left), 0);
     validated += event == STK_SEAL_PATH_VALIDATED;
     path_failed += event == STK_SEAL_PATH_FAILED;
 }
@@ -49,7 +54,7 @@ static void start(void)
     first = seal_path_active(world_association(a, id))->id;
     CU_ASSERT_EQUAL_FATAL(offer(at_left, &right->addr, &second), 0);
     world_run(&world, SECOND);
-    validated = path_failed = 0;
+    validated = path_failed = replaces = 0;
 }
 
 static void use(uint32_t path)
@@ -216,6 +221,44 @@ static void paths_whose_transport_went_while_in_use_do_not_pile_up(void)
     end();
 }
 
+static struct stk_run run_of(struct world_packet *packet)
+{
+    return (struct stk_run){.data = packet->data,
+                            .stride = packet->len,
+                            .size = packet->len,
+                            .last_size = packet->len,
+                            .count = 1,
+                            .peer = &packet->from,
+                            .local = &packet->to};
+}
+
+static void the_rest_of_a_batch_goes_with_its_transport(void)
+{
+    for (int how = 1; how <= 2; how++) {
+        start();
+        use(second);
+        CU_ASSERT_EQUAL(stk_seal_probe_path(a->port, id, second), 0);
+        world_run(&world, WORLD_DELAY_US / 2);
+        world.filter = drop_all;
+        world_run(&world, WORLD_DELAY_US); /* the challenge is there and its echo kept */
+        world_send_number(b, b->retained, 9);
+        struct world_packet *last = &world.log[world.logged - 1];
+        struct stk_run runs[] = {run_of(last - 1), run_of(last)};
+        CU_ASSERT_EQUAL(runs[0].size, SEAL_CHALLENGE_BYTES);
+        replaces = how;
+        stk_dgram_input_above(left->wire, runs, 2);
+        CU_ASSERT_EQUAL(validated, 1);
+        CU_ASSERT_EQUAL(a->seen[9], 0);
+        replaces = 0;
+        world.filter = NULL;
+        world_run(&world, SECOND);
+        for (struct seal_path *path = seal_path_first(world_association(a, id)); path;
+             path = path->next)
+            CU_ASSERT_NOT_EQUAL(path->way, at_left); /* none of the transport before */
+        end();
+    }
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -232,6 +275,8 @@ int main(void)
          a_path_that_was_chosen_and_lost_in_one_turn_is_not_used},
         {"paths whose transport went while in use do not pile up",
          paths_whose_transport_went_while_in_use_do_not_pile_up},
+        {"the rest of a batch goes with its transport",
+         the_rest_of_a_batch_goes_with_its_transport},
         CU_TEST_INFO_NULL,
     };
 

@@ -487,6 +487,53 @@ static void a_connecting_side_without_identity_makes_a_passing_one(void)
     end();
 }
 
+/* --- Room --------------------------------------------------------------------------------------
+ */
+
+/* Takes as much room as seal leaves around packets of its own, and writes all over it. */
+static int fat_send(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (unsigned k = 0; k < runs[i].count; k++) {
+            memset(stk_run_at(&runs[i], k) - SEAL_MARGIN, 'h', SEAL_MARGIN);
+            memset(stk_run_at(&runs[i], k) + stk_run_size(&runs[i], k), 't', SEAL_MARGIN);
+        }
+    return stk_dgram_send_below(layer, runs, count);
+}
+
+static const struct stk_dgram_type fat_dgram = {.name = "fat",
+                                                .size = sizeof(struct stk_dgram_layer),
+                                                .head = SEAL_MARGIN,
+                                                .tail = SEAL_MARGIN,
+                                                .send = fat_send};
+
+static const struct stk_layer_type fat_type = {.name = "fat",
+                                               .summary = "as much room as there is",
+                                               .below = STK_DATAGRAMS,
+                                               .above = STK_DATAGRAMS,
+                                               .dgram = &fat_dgram};
+
+static void layers_below_get_the_room_they_need_or_are_refused(void)
+{
+    struct stk_error error = {0};
+    struct world_node *node;
+    char text[256];
+
+    if (!stk_layer_type_find("fat"))
+        stk_layer_type_add(&fat_type);
+    begin("", ",load=0"); /* cookies, too */
+    snprintf(text, sizeof(text), "/wire/fat/seal,peer=%s", bob_text);
+    CU_ASSERT_EQUAL_FATAL(world_open_recipe(&world, text, false, &a, &error), 0);
+    connect_and_say("hello");
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->ready, 1);
+    CU_ASSERT_EQUAL(b->inputs, 1);
+    snprintf(text, sizeof(text), "/wire/fat/pad/seal,peer=%s", bob_text);
+    CU_ASSERT_EQUAL(world_open_recipe(&world, text, false, &node, &error), -ENOTSUP);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "68 bytes before"));
+    end();
+}
+
 /* --- End ------------------------------------------------------------------------------------- */
 
 static void a_closed_port_tells_its_peer(void)
@@ -586,6 +633,8 @@ static void whole_life(void)
         world_send(a, id, "later", 5);
         world_run(&world, SECOND);
     }
+    if (a && b)
+        CU_ASSERT_EQUAL(a->told_inside + b->told_inside + a->heard_late + b->heard_late, 0);
     world_free(&world);
 }
 
@@ -645,6 +694,8 @@ int main(void)
         {"missing and broken keys say what to do", missing_and_broken_keys_say_what_to_do},
         {"a connecting side without identity makes a passing one",
          a_connecting_side_without_identity_makes_a_passing_one},
+        {"layers below get the room they need, or are refused",
+         layers_below_get_the_room_they_need_or_are_refused},
         {"a closed port tells its peer", a_closed_port_tells_its_peer},
         {"associations that nobody needs expire", associations_that_nobody_needs_expire},
         {"a held association lives through hours of silence",

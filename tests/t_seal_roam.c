@@ -288,6 +288,65 @@ static void a_copied_initiation_only_delays(void)
     end();
 }
 
+static struct stk_addr elsewhere; /* what the other side's address looks like from here */
+
+static bool answer_from_elsewhere(struct world *w, struct world_packet *packet)
+{
+    (void)w;
+    if (stk_addr_equal(&packet->from, &b->addr))
+        packet->from = elsewhere;
+    if (stk_addr_equal(&packet->to, &elsewhere))
+        packet->to = b->addr;
+    return true;
+}
+
+static void where_a_response_came_from_is_asked_at_once(void)
+{
+    begin("", "");
+    elsewhere = world_addr(50, 5);
+    world.filter = answer_from_elsewhere;
+    connect_and_say("hello");
+    world_run(&world, 5 * WORLD_DELAY_US);
+    CU_ASSERT_EQUAL(a->ready, 1);
+    CU_ASSERT_EQUAL(a->moved, 1);
+    CU_ASSERT_TRUE(stk_addr_equal(&seal_path_active(world_association(a, id))->peer, &elsewhere));
+    end();
+}
+
+static bool drop_all(struct world *w, struct world_packet *packet)
+{
+    (void)w, (void)packet;
+    return false;
+}
+
+static void a_forgery_behind_a_copied_probe_moves_nothing(void)
+{
+    uint8_t two[2 * SEAL_CHALLENGE_BYTES];
+    const struct stk_addr thief = world_addr(66, 6);
+
+    establish();
+    world.filter = drop_all;
+    stk_seal_probe_path(a->port, id, seal_path_active(world_association(a, id))->id);
+    const struct world_packet *probe = &world.log[world.logged - 1];
+    CU_ASSERT_EQUAL_FATAL(probe->len, SEAL_CHALLENGE_BYTES);
+    memcpy(two, probe->data, SEAL_CHALLENGE_BYTES);
+    memcpy(two + SEAL_CHALLENGE_BYTES, probe->data, SEAL_CHALLENGE_BYTES);
+    two[SEAL_CHALLENGE_BYTES + 15]++; /* the next counter, and so no genuine packet */
+    const struct stk_run run = {.data = two,
+                                .stride = SEAL_CHALLENGE_BYTES,
+                                .size = SEAL_CHALLENGE_BYTES,
+                                .last_size = SEAL_CHALLENGE_BYTES,
+                                .count = 2,
+                                .peer = &thief,
+                                .local = &b->addr};
+    seal_take_runs(world_seal(b), &run, 1);
+    CU_ASSERT_EQUAL(stats_of(b).forged, 1);
+    const struct seal_association *at_b = world_association(b, b->retained);
+    CU_ASSERT_PTR_NULL(at_b->candidate);
+    CU_ASSERT_PTR_EQUAL(at_b->spoken, at_b->active);
+    end();
+}
+
 static void more_addresses_than_places_are_survived(void)
 {
     establish();
@@ -339,6 +398,10 @@ int main(void)
         {"both sides may move", both_sides_may_move},
         {"a copied packet moves nothing", a_copied_packet_moves_nothing},
         {"a copied initiation only delays", a_copied_initiation_only_delays},
+        {"where a response came from is asked at once",
+         where_a_response_came_from_is_asked_at_once},
+        {"a forgery behind a copied probe moves nothing",
+         a_forgery_behind_a_copied_probe_moves_nothing},
         {"more addresses than places are survived", more_addresses_than_places_are_survived},
         {"keepalives hold the path open", keepalives_hold_the_path_open},
         CU_TEST_INFO_NULL,

@@ -169,7 +169,8 @@ static int read_second(struct seal_noise *noise, const uint8_t *message, size_t 
     memcpy(noise->remote_ephemeral, message, SEAL_NOISE_KEY);
     mix_hash(noise, message, SEAL_NOISE_KEY);
     seal_exchange(exchanges, 2);
-    const int code = mix_key(noise, ee) | mix_key(noise, se);
+    int code = mix_key(noise, ee);
+    code |= mix_key(noise, se);
     sodium_memzero(ee, sizeof(ee));
     sodium_memzero(se, sizeof(se));
     if (code)

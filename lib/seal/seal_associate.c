@@ -11,6 +11,9 @@ static void join(struct seal_association *a)
     a->tell_ready = a->state == SEAL_READY;
     if (a->tell_ready)
         seal_life_soon(a);
+    if (a->state == SEAL_ANSWERING)
+        seal_attempt_yield(a);               /* what is answered may be a recording */
+    seal_path_validate(seal_path_active(a)); /* where it leads was chosen now, at the latest */
     seal_life_retain(a);
 }
 

@@ -55,7 +55,9 @@ bool seal_cookie_jar_due(const struct seal_cookie_jar *jar, uint64_t now_us)
 void seal_cookie_jar_turn(struct seal_cookie_jar *jar, uint64_t now_us,
                           const uint8_t random[SEAL_COOKIE_RANDOM])
 {
-    memcpy(jar->secret[1], jar->filled ? jar->secret[0] : random, 32);
+    const bool recent = jar->filled && now_us - jar->born_us < 2 * (uint64_t)SEAL_COOKIE_LIFE_US;
+
+    memcpy(jar->secret[1], recent ? jar->secret[0] : random, 32);
     memcpy(jar->secret[0], random, 32);
     memcpy(jar->nonce, random + 32, sizeof(jar->nonce));
     jar->born_us = now_us;

@@ -69,6 +69,14 @@ static void hold(struct seal_association *a, const struct stk_run *run)
     memcpy(a->held->data + SEAL_HEADER, run->data, len);
 }
 
+void seal_held_free(struct seal_association *a)
+{
+    if (a->held)
+        sodium_memzero(a->held, sizeof(*a->held));
+    stk_free(a->held);
+    a->held = NULL;
+}
+
 /* There are no keys: one datagram waits for them, or rides in the handshake. */
 static void send_without_keys(struct seal_association *a, struct stk_run *run)
 {
@@ -194,8 +202,7 @@ int seal_data_send(struct seal_port *port, struct stk_run *runs, int count)
 void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind,
                        const uint8_t *body, size_t len)
 {
-    enum { MARGIN = 64 };
-    uint8_t room[MARGIN + SEAL_HEADER + 1 + SEAL_TOKEN + SEAL_TAG + MARGIN];
+    uint8_t room[SEAL_MARGIN + SEAL_HEADER + 1 + SEAL_TOKEN + SEAL_TAG + SEAL_MARGIN];
     const uint64_t now_us = seal_now(a->port);
     struct seal_session *s = seal_session_to_send(a, now_us);
     struct stk_run run = seal_path_run(a, path);
@@ -204,7 +211,7 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     void *key = s ? seal_session_key(a, &s->send, now_us) : NULL;
     if (!key || !seal_path_take(path, 1 + len + SEAL_OVERHEAD))
         return;
-    run.data = room + MARGIN + SEAL_HEADER;
+    run.data = room + SEAL_MARGIN + SEAL_HEADER;
     run.size = run.last_size = (uint16_t)(1 + len);
     run.count = 1;
     run.data[0] = (uint8_t)kind;
@@ -226,17 +233,15 @@ void seal_send_held(struct seal_association *a)
 
     if (!key || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD))
         return;
-    uint8_t room[64 + sizeof(held->data) + 64];
+    uint8_t room[SEAL_MARGIN + sizeof(held->data) + SEAL_MARGIN];
     struct stk_run run = seal_path_run(a, path);
 
-    run.data = room + 64 + SEAL_HEADER;
+    run.data = room + SEAL_MARGIN + SEAL_HEADER;
     run.size = run.last_size = held->len;
     run.count = 1;
     run.ecn = held->ecn;
     memcpy(run.data, held->data + SEAL_HEADER, held->len);
-    sodium_memzero(held, sizeof(*held));
-    stk_free(held);
-    a->held = NULL;
+    seal_held_free(a);
     seal_in_place(s, key, &run, SEAL_DATA);
     run.stride = run.size;
     note_sent(a, s, now_us);
@@ -325,6 +330,8 @@ static void confirm(struct seal_association *a, struct seal_path *path)
         seal_path_validate(path); /* it could not know the keys had the answer not arrived there */
     seal_session_confirm(a);
     seal_answer_free(a);
+    if (a->attempt && a->attempt->yielded)
+        seal_attempt_free(a);
     a->port->stats.handshakes++;
     if (a->state == SEAL_ANSWERING)
         seal_life_ready(a);
@@ -333,10 +340,12 @@ static void confirm(struct seal_association *a, struct seal_path *path)
 }
 
 /* What is only about the path says nothing about where the peer wants to be. */
-static bool is_probing(const struct stk_run *run)
+static bool is_probing(const struct stk_run *run, uint64_t genuine)
 {
     for (unsigned i = 0; i < run->count; i++) {
         const uint8_t *packet = stk_run_at(run, i);
+        if (!(genuine >> i & 1))
+            continue;
         if (packet[0] != SEAL_CONTROL || stk_run_size(run, i) <= SEAL_OVERHEAD ||
             (packet[SEAL_HEADER] != SEAL_CHALLENGE && packet[SEAL_HEADER] != SEAL_ECHO))
             return false;
@@ -346,7 +355,7 @@ static bool is_probing(const struct stk_run *run)
 
 /* NULL: there is no memory for a new path, and the packets count as lost. */
 static struct seal_path *note_received(struct seal_association *a, struct seal_session *s,
-                                       const struct stk_run *run, bool newest)
+                                       const struct stk_run *run, uint64_t genuine, bool newest)
 {
     const uint64_t now_us = seal_now(a->port);
     struct seal_path *path = seal_path_of(a, run);
@@ -358,7 +367,7 @@ static struct seal_path *note_received(struct seal_association *a, struct seal_s
     if (s == a->next)
         confirm(a, path);
     if (s == a->current)
-        seal_path_heard(a, path, newest, is_probing(run));
+        seal_path_heard(a, path, newest, is_probing(run, genuine));
     if (s == a->current && now_us - s->born_us >= SEAL_REKEY_LATE_US && !a->attempt) {
         a->rekey = true;
         seal_life_soon(a);
@@ -398,7 +407,7 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
     genuine = note_counters(s, counters, run->count, genuine, &a->port->stats);
     if (!genuine)
         return;
-    struct seal_path *path = note_received(a, s, run, s->replay.next > highest);
+    struct seal_path *path = note_received(a, s, run, genuine, s->replay.next > highest);
     for (unsigned from = 0; path && from < run->count;) {
         unsigned to = from;
         while (to < run->count && genuine >> to & 1)

@@ -19,6 +19,29 @@ void seal_attempt_free(struct seal_association *a)
     sodium_memzero(a->attempt, sizeof(*a->attempt));
     stk_free(a->attempt);
     a->attempt = NULL;
+    a->port->attempts--;
+}
+
+static struct seal_attempt *new_attempt(struct seal_association *a)
+{
+    a->attempt = stk_alloc_zero(sizeof(*a->attempt));
+    if (!a->attempt)
+        return NULL;
+    a->port->attempts++;
+    a->attempt->begun_us = seal_now(a->port);
+    a->attempt->wait_us = SEAL_RETRY_US;
+    return a->attempt;
+}
+
+void seal_attempt_yield(struct seal_association *a)
+{
+    struct seal_attempt *t = a->attempt ? a->attempt : new_attempt(a);
+
+    if (!t || t->yielded) /* more recordings do not put it off further */
+        return;
+    t->yielded = true;
+    t->due_us = seal_now(a->port) + SEAL_YIELD_US;
+    seal_life_arm(a);
 }
 
 static void fill_first(struct seal_association *a, struct seal_first *first, bool with_datagram)
@@ -26,8 +49,10 @@ static void fill_first(struct seal_association *a, struct seal_first *first, boo
     const uint64_t now_us = seal_now(a->port);
 
     a->sent_timestamp = now_us > a->sent_timestamp ? now_us : a->sent_timestamp + 1;
-    *first = (struct seal_first){
-        .timestamp = a->sent_timestamp, .tag = a->tag, .ciphers = (uint16_t)a->port->offer};
+    *first = (struct seal_first){.timestamp = a->sent_timestamp,
+                                 .tag = a->tag,
+                                 .sender_drew = a->initiator,
+                                 .ciphers = (uint8_t)a->port->offer};
     memcpy(first->key, a->port->identity.public_key, STK_KEY_BYTES);
     if (with_datagram && a->held) {
         first->datagram = a->held->data + SEAL_HEADER;
@@ -62,6 +87,7 @@ static int make_initiation(struct seal_association *a, bool with_datagram)
         return code;
 
     t->len = (uint16_t)(SEAL_HANDSHAKE_HEADER + SEAL_NOISE_FIRST_OVERHEAD + len + 2 * SEAL_MAC);
+    t->tag = a->tag;
     t->carries = first.datagram_len > 0;
     t->made = true;
     t->made_us = seal_now(a->port);
@@ -102,9 +128,10 @@ static int send_initiation(struct seal_association *a)
     struct seal_attempt *t = a->attempt;
     const bool too_long = t->made && t->len > SAFE_SIZE && t->tries >= LIGHTEN_AFTER;
     const bool too_old = t->made && seal_now(a->port) - t->made_us >= SEAL_CONFIRM_US / 2;
+    const bool renamed = t->made && t->tag != a->tag;
 
     t->light |= too_long;
-    if ((!t->made || too_long || too_old) && make_initiation(a, !t->light))
+    if ((!t->made || too_long || too_old || renamed) && make_initiation(a, !t->light))
         return -1;
     write_mac2(a);
     t->tries++;
@@ -132,13 +159,10 @@ void seal_attempt_start(struct seal_association *a)
 {
     if (a->attempt || a->state == SEAL_CLOSING || a->state == SEAL_DEAD)
         return;
-    a->attempt = stk_alloc_zero(sizeof(*a->attempt));
-    if (!a->attempt) {
+    if (!new_attempt(a)) {
         fail_start(a, -ENOMEM);
         return;
     }
-    a->attempt->begun_us = seal_now(a->port);
-    a->attempt->wait_us = SEAL_RETRY_US;
     if (a->state == SEAL_NEW)
         seal_association_enter(a, SEAL_INITIATING);
     if (send_initiation(a)) {
@@ -173,7 +197,7 @@ static void give_up(struct seal_association *a)
 uint64_t seal_attempt_service(struct seal_association *a, uint64_t now_us)
 {
     struct seal_attempt *t = a->attempt;
-    const bool first = a->state == SEAL_INITIATING;
+    const bool first = a->state != SEAL_READY;
 
     if (!t)
         return UINT64_MAX;
@@ -218,7 +242,16 @@ static void refused(struct seal_association *a, unsigned status)
     seal_life_fail(a, &error);
 }
 
-static void take_session(struct seal_association *a, const struct stk_run *run,
+/* The peer has answered what was sent before we gave way to a recording. */
+static void return_to_tag(struct seal_association *a, uint64_t tag)
+{
+    seal_association_leave(a);
+    a->received_timestamp = 0;
+    a->initiator = true;
+    seal_association_tag(a, tag);
+}
+
+static void take_session(struct seal_association *a, const struct stk_run *run, size_t len,
                          const struct seal_second *second)
 {
     const struct seal_aead *aead =
@@ -235,19 +268,22 @@ static void take_session(struct seal_association *a, const struct stk_run *run,
         fail_start(a, -ENOMEM);
         return;
     }
+    if (a->attempt->tag != a->tag)
+        return_to_tag(a, a->attempt->tag);
     seal_attempt_free(a);
+    seal_answer_free(a); /* its session ends here, so it must not be repeated */
     seal_session_switch(a, session);
     a->port->stats.handshakes++;
     a->used_us = seal_now(a->port);
     a->confirm = true;
-    if (carried) {
-        stk_free(a->held);
-        a->held = NULL;
-    }
+    if (carried)
+        seal_held_free(a);
     struct seal_path *path = seal_path_of(a, run);
-    if (path)
+    if (path) {
+        seal_path_received(path, len);
         seal_path_heard(a, path, true, false);
-    if (a->state == SEAL_INITIATING)
+    }
+    if (a->state == SEAL_INITIATING || a->state == SEAL_ANSWERING)
         seal_life_ready(a);
     if (second->datagram_len)
         seal_hand_up(a, run, second->datagram, second->datagram_len);
@@ -277,7 +313,7 @@ void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8
     else if (second.status != SEAL_ACCEPTED)
         refused(a, second.status);
     else
-        take_session(a, run, &second);
+        take_session(a, run, len, &second);
 }
 
 void seal_take_cookie(struct seal_port *port, const uint8_t *packet)

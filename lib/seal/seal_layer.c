@@ -153,6 +153,20 @@ static void read_numbers(struct seal_port *port, const struct stk_segment *segme
         (uint32_t)stk_segment_number(segment, "associations", SEAL_ASSOCIATIONS_DEFAULT);
 }
 
+/* Packets of its own seal builds on the stack. The port's room counts that of seal already. */
+static int check_room(struct stk_dgram_layer *layer)
+{
+    const int head = stk_port_head(layer->port) - SEAL_HEADER;
+    const int tail = stk_port_tail(layer->port) - SEAL_TAG;
+
+    if (head <= SEAL_MARGIN && tail <= SEAL_MARGIN)
+        return 0;
+    return stk_dgram_fail(layer, -ENOTSUP,
+                          "the layers below take %d bytes before and %d behind each datagram; seal "
+                          "stands on layers that take %d at most",
+                          head, tail, SEAL_MARGIN);
+}
+
 static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment)
 {
     struct seal_port *port = seal_port_of(layer);
@@ -163,7 +177,9 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
         return stk_dgram_fail(layer, -EIO, "libsodium does not start");
     stk_loop_random(stk_dgram_loop(layer), &port->hash_seed, sizeof(port->hash_seed));
     read_numbers(port, segment);
-    int code = read_ciphers(port, segment);
+    int code = check_room(layer);
+    if (!code)
+        code = read_ciphers(port, segment);
     if (!code)
         code = choose_identity(port, stk_segment_text(segment, "identity", NULL));
     if (!code)
@@ -297,9 +313,14 @@ static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count
 
 void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)
 {
-    for (uint32_t i = 0; peer && i < port->slot_count; i++) {
+    uint32_t left = peer ? port->attempts : 0; /* anybody can send such a report: mostly 0 */
+
+    for (uint32_t i = 0; left && i < port->slot_count; i++) {
         struct seal_association *a = port->slots[i];
-        if (a && a->attempt && stk_addr_equal(&seal_path_active(a)->peer, peer))
+        if (!a || !a->attempt)
+            continue;
+        left--;
+        if (stk_addr_equal(&seal_path_active(a)->peer, peer))
             a->unreachable = code;
     }
     stk_dgram_unreachable_above(&port->layer, peer, code);
@@ -340,7 +361,7 @@ static int associate(struct stk_dgram_layer *layer, const struct stk_segment *se
     struct seal_port *port = seal_port_of(layer);
     uint8_t key[STK_KEY_BYTES];
     struct seal_wish wish = {
-        .key = port->peer_key, .peer = peer, .own = segment != NULL, .had = *id};
+        .key = port->peer_key, .peer = peer, .own = segment != NULL, .had = segment ? *id : 0};
 
     if (!port->has_peer)
         return STK_EPEER;

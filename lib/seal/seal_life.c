@@ -92,6 +92,14 @@ static void end_unconfirmed(struct seal_association *a)
     seal_life_fail(a, &error);
 }
 
+static void end_unanswered(struct seal_association *a)
+{
+    struct stk_error error = {0};
+
+    stk_error_set(&error, -ENOMEM, "seal", "no memory for a session");
+    seal_life_fail(a, &error);
+}
+
 static void end_idle(struct seal_association *a)
 {
     seal_send_control(a, seal_path_active(a), SEAL_CLOSE, NULL, 0);
@@ -138,7 +146,7 @@ static uint64_t service_end(struct seal_association *a, uint64_t now_us)
     if (a->state == SEAL_CLOSING) {
         end_us = a->made_us + SEAL_LINGER_US;
         end = end_closed;
-    } else if (a->state == SEAL_ANSWERING) {
+    } else if (a->state == SEAL_ANSWERING && !a->attempt) {
         end_us = a->made_us + SEAL_CONFIRM_US;
         end = end_unconfirmed;
     } else if (a->state == SEAL_READY && !a->retained) {
@@ -175,6 +183,10 @@ static void send_owed(struct seal_association *a)
 {
     if (a->answer && !a->answer->sent)
         seal_answer_send(a, NULL, 0);
+    if (a->state == SEAL_ANSWERING && !a->answer && !a->attempt) {
+        end_unanswered(a);
+        return;
+    }
     if (a->state == SEAL_NEW || (a->rekey && !a->freed)) {
         a->rekey = false;
         if (a->state != SEAL_ANSWERING)

@@ -48,15 +48,11 @@ static void turn_away(struct seal_port *port, const struct stk_run *run, struct 
         seal_send_back(port, run, packet, len);
 }
 
+/* Whoever sends must not be told of a failure from inside: the task finds that nothing is left. */
 static void fail_answer(struct seal_association *a)
 {
-    struct stk_error error = {0};
-
     seal_answer_free(a);
-    if (a->state != SEAL_ANSWERING)
-        return;
-    stk_error_set(&error, -ENOMEM, "seal", "no memory for a session");
-    seal_life_fail(a, &error);
+    seal_life_soon(a);
 }
 
 static bool fits_answer(const struct seal_association *a, size_t len)
@@ -98,16 +94,24 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
     return takes;
 }
 
+static void turn_jar_in_time(struct seal_port *port, uint64_t now_us)
+{
+    uint8_t random[SEAL_COOKIE_RANDOM];
+
+    if (!seal_cookie_jar_due(&port->jar, now_us))
+        return;
+    stk_loop_random(stk_dgram_loop(&port->layer), random, sizeof(random));
+    seal_cookie_jar_turn(&port->jar, now_us, random);
+    sodium_memzero(random, sizeof(random));
+}
+
 static bool refuse_load(struct seal_port *port, const struct stk_run *run, const uint8_t *packet,
                         size_t len)
 {
-    uint8_t random[SEAL_COOKIE_RANDOM], nonce[SEAL_COOKIE_NONCE], reply[SEAL_COOKIE_SIZE];
+    uint8_t nonce[SEAL_COOKIE_NONCE], reply[SEAL_COOKIE_SIZE];
     const uint64_t now_us = seal_now(port);
 
-    if (seal_cookie_jar_due(&port->jar, now_us)) {
-        stk_loop_random(stk_dgram_loop(&port->layer), random, sizeof(random));
-        seal_cookie_jar_turn(&port->jar, now_us, random);
-    }
+    turn_jar_in_time(port, now_us);
     if (!seal_cookie_verify(&port->jar, run->peer, packet, len)) {
         seal_cookie_nonce(&port->jar, nonce);
         seal_cookie_reply(&port->jar, &port->macs, run->peer, packet, len, nonce, reply);
@@ -216,12 +220,20 @@ static void repeat_answer(struct seal_association *a, const struct opened *in)
     seal_send_packet(a, path, a->answer->packet, a->answer->len);
 }
 
-/* The association that this initiation is for; NULL if it must not be answered, or has been. */
+/*
+ * The association that this initiation is for; NULL if it must not be answered, or has been. Where
+ * both sides have one identity, one of our own may have been sent back to us: but the tag is either
+ * ours or the peer's.
+ */
 static struct seal_association *known_association(struct seal_association *a,
                                                   const struct opened *in)
 {
     if (a->freed || a->state == SEAL_CLOSING || a->state == SEAL_DEAD)
         return NULL;
+    if (in->first.sender_drew == a->initiator) {
+        a->port->stats.replayed++;
+        return NULL;
+    }
     if (a->answer && !memcmp(a->answer->ephemeral, in->noise.remote_ephemeral, SEAL_NOISE_KEY)) {
         repeat_answer(a, in);
         return NULL;
@@ -230,16 +242,32 @@ static struct seal_association *known_association(struct seal_association *a,
         a->port->stats.replayed++;
         return NULL;
     }
-    if (a->attempt && we_win(a, in))
+    /* Who knows the tag of our first one has got that, and gave its own up for it. */
+    if (a->state == SEAL_NEW || a->state == SEAL_INITIATING)
+        return NULL;
+    if (a->attempt && !a->attempt->yielded && we_win(a, in))
         return NULL;
     return a;
+}
+
+/* Remembered of an association that has ended? */
+static bool is_stale(struct seal_port *port, const struct opened *in)
+{
+    const uint64_t hash = seal_tag_hash(port, in->noise.remote_static, in->first.tag);
+
+    if (!port->stamps || seal_stamps_is_fresh(port->stamps, hash, in->first.timestamp))
+        return false;
+    port->stats.replayed++;
+    return true;
 }
 
 static struct seal_association *simultaneous_association(struct seal_association *a,
                                                          const struct opened *in)
 {
-    if (a->attempt && we_win(a, in))
+    if ((a->attempt && we_win(a, in)) || is_stale(a->port, in))
         return NULL;
+    seal_attempt_yield(a);
+    a->initiator = false;
     seal_association_tag(a, in->first.tag);
     return a;
 }
@@ -249,12 +277,8 @@ static struct seal_association *new_association(struct seal_port *port, struct o
     const uint8_t *peer = in->noise.remote_static;
     struct seal_association *a = NULL;
 
-    if (port->stamps &&
-        !seal_stamps_is_fresh(port->stamps, seal_tag_hash(port, peer, in->first.tag),
-                              in->first.timestamp)) {
-        port->stats.replayed++;
+    if (is_stale(port, in))
         return NULL;
-    }
     if (!is_allowed(port, peer)) {
         port->stats.refused++;
         turn_away(port, in->run, &in->noise, sender_index(in), SEAL_REFUSED);
@@ -267,6 +291,7 @@ static struct seal_association *new_association(struct seal_port *port, struct o
     }
     if (code)
         return NULL;
+    a->initiator = !in->first.sender_drew; /* it was ours, and we have lost it */
     memcpy(a->peer_key, in->first.key, STK_KEY_BYTES);
     seal_path_begin(a, in->run->way, in->run->peer, in->run->local);
     return a;
@@ -279,7 +304,8 @@ static struct seal_association *association_for(struct seal_port *port, struct o
 
     if (a)
         return known_association(a, in);
-    a = port->has_peer ? seal_association_opening(port, peer, in->run->way, in->run->peer) : NULL;
+    if (in->first.sender_drew)
+        a = seal_association_opening(port, peer, in->run->way, in->run->peer);
     if (a)
         return simultaneous_association(a, in);
     return stk_dgram_is_listening(&port->layer) ? new_association(port, in) : NULL;
@@ -301,17 +327,13 @@ static void begin_answer(struct seal_association *a, struct opened *in,
     a->answer->remote_index = sender_index(in);
     a->answer->initiation_len = (uint16_t)in->len;
     a->answer->aead = in->aead;
-    if (a->held) {
-        struct seal_held *held = a->held;
-        a->held = NULL;
-        if (!seal_answer_send(a, held->data + SEAL_HEADER, held->len) && a->state != SEAL_DEAD)
-            a->held = held;
-        else
-            stk_free(held);
-    }
+    if (a->held && seal_answer_send(a, a->held->data + SEAL_HEADER, a->held->len))
+        seal_held_free(a);
+    if (!a->answer)
+        return;
     if (in->first.datagram_len)
         seal_hand_up(a, in->run, in->first.datagram, in->first.datagram_len);
-    else if (a->answer && !a->answer->sent)
+    else if (!a->answer->sent)
         seal_answer_send(a, NULL, 0);
     if (a->answer && !a->answer->sent)
         seal_life_soon(a);
@@ -325,7 +347,9 @@ static void take_opened(struct seal_port *port, struct opened *in)
 
     if (!path)
         return;
-    seal_attempt_free(a);
+    /* While a timestamp tells that it is no recording, no doubt is left. */
+    if (a->state == SEAL_READY)
+        seal_attempt_free(a);
     if (a->state == SEAL_NEW || a->state == SEAL_INITIATING)
         seal_association_enter(a, SEAL_ANSWERING);
     /* With each new initiation, the time in which it has to be confirmed begins again. */

@@ -104,13 +104,22 @@ struct seal_session *seal_session_to_send(struct seal_association *a, uint64_t n
     return s;
 }
 
-/* The old keys stay for what is in flight; a session that was never confirmed has no use now. */
+/*
+ * The old keys stay for what is in flight. A session that was never confirmed counts as old where
+ * there is no other: the peer may have it, and use it until it hears of this one.
+ */
 void seal_session_switch(struct seal_association *a, struct seal_session *session)
 {
-    seal_session_drop(a, a->next);
+    struct seal_session *unconfirmed = a->next;
+
+    a->next = NULL;
     seal_session_drop(a, a->previous);
     a->previous = a->current;
     a->current = session;
+    if (!a->previous)
+        a->previous = unconfirmed;
+    else
+        seal_session_drop(a, unconfirmed);
 }
 
 void seal_session_confirm(struct seal_association *a)

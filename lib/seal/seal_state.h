@@ -26,6 +26,7 @@ enum {
     SEAL_RETRY_US = 250 * 1000,
     SEAL_RETRY_MAX_US = SEAL_SECOND_US,
     SEAL_TIMEOUT_US = 15 * SEAL_SECOND_US, /* of the first handshake, by default */
+    SEAL_YIELD_US = SEAL_SECOND_US, /* after which who gave way to another initiation tries again */
     SEAL_CONFIRM_US = 10 * SEAL_SECOND_US, /* an initiator that stays silent is forgotten */
     SEAL_IDLE_US = 60 * SEAL_SECOND_US,    /* an association that nobody retains */
     SEAL_LINGER_US = 250 * 1000,           /* packets that a close overtook may still come */
@@ -61,12 +62,13 @@ struct seal_session {
 /* An initiation that waits for its response. */
 struct seal_attempt {
     struct seal_noise noise;
-    uint64_t timestamp;
+    uint64_t tag; /* the association's when the packet was made */
     uint64_t begun_us, due_us, wait_us;
     uint64_t made_us; /* when the packet was made */
     uint32_t local_index;
     unsigned tries;
     bool made;       /* the packet stands */
+    bool yielded;    /* the peer's own counts, if it turns out to be no recording */
     bool light;      /* and goes without the held datagram from now on */
     bool carries;    /* the held datagram is in it */
     bool has_cookie; /* mac2 is worth something */
@@ -115,7 +117,7 @@ struct seal_association {
     uint64_t tag;
     uint32_t slot;
     enum seal_state state;
-    bool initiator;  /* of the first handshake */
+    bool initiator;  /* drew the tag */
     bool freed;      /* goes at the end of the turn */
     bool tell_ready; /* associate() found it ready: say so again */
     bool confirm;    /* new keys are ours: the peer waits for a packet under them */
@@ -177,7 +179,8 @@ struct seal_transport {
     struct seal_port *port;
     struct stk_port *below; /* NULL: it has died */
     uint8_t number;
-    uint8_t *room; /* where its layers need room around datagrams: one run */
+    uint64_t serial; /* the port's transports ever: numbers are used again */
+    uint8_t *room;   /* where its layers need room around datagrams: one run */
 };
 
 struct seal_port {
@@ -198,6 +201,7 @@ struct seal_port {
     struct seal_key_cache keys;
     struct seal_association **slots;
     uint32_t slot_count, slot_limit, slot_hint, live;
+    uint32_t opening, attempts; /* associations that wait for a first response, or for any */
     uint64_t generation;
     uint64_t hash_seed;
     struct stk_node *buckets; /* as many as slots: associations by key and tag */
@@ -211,6 +215,7 @@ struct seal_port {
     struct seal_replies *replies; /* NULL outside of input, as is the next */
     struct seal_waiting *waiting;
     struct seal_transport *transports[STK_SEAL_TRANSPORTS_MAX];
+    uint64_t transport_serials;
     stk_seal_path_fn *watcher; /* NULL: nobody */
     void *watching;
 };
@@ -347,6 +352,11 @@ void seal_flush_replies(struct seal_port *port);
 /* Begins a handshake, unless one is under way. */
 void seal_attempt_start(struct seal_association *a);
 void seal_attempt_free(struct seal_association *a);
+/*
+ * Gives way to an initiation of the peer's, which may be a recording: a response to ours still
+ * counts, and without a confirmation ours is made anew before long. Begins one where none is.
+ */
+void seal_attempt_yield(struct seal_association *a);
 /* Retransmits what is due; returns when the next one is. */
 uint64_t seal_attempt_service(struct seal_association *a, uint64_t now_us);
 void seal_take_response(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
@@ -356,7 +366,10 @@ void seal_take_cookie(struct seal_port *port, const uint8_t *packet);
 /* --- seal_respond.c -------------------------------------------------------------------------- */
 
 void seal_answer_free(struct seal_association *a);
-/* Sends the response that is owed, with this datagram if it fits. True if it took it. */
+/*
+ * Sends the response that is owed, with this datagram if it fits. True if it took it. Without
+ * memory there is no answer any more: the end of the turn sees to that.
+ */
 bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_t len);
 /* Lets those wait that are worth the work. */
 void seal_take_initiation(struct seal_port *port, const struct stk_run *run, uint8_t *packet,
@@ -373,6 +386,8 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
                        const uint8_t *body, size_t len);
 /* Sends the datagram that waited for keys. */
 void seal_send_held(struct seal_association *a);
+/* Wiped and freed. */
+void seal_held_free(struct seal_association *a);
 /* Hands up what was opened; must precede any event that could free the bytes. */
 void seal_flush_up(struct seal_port *port);
 void seal_push_up(struct seal_port *port, const struct stk_run *run);

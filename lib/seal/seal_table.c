@@ -15,10 +15,17 @@ static const unsigned moves[SEAL_STATES] = {
     [SEAL_DEAD] = 0,
 };
 
+#define OPENING (BIT(SEAL_NEW) | BIT(SEAL_INITIATING))
+#define ALIVE   (OPENING | BIT(SEAL_ANSWERING) | BIT(SEAL_READY))
+
+static bool is_opening(const struct seal_association *a) { return OPENING & BIT(a->state); }
+
 void seal_association_enter(struct seal_association *a, enum seal_state state)
 {
     assert(moves[a->state] & BIT(state));
+    a->port->opening -= is_opening(a);
     a->state = state;
+    a->port->opening += is_opening(a);
 }
 
 uint64_t seal_tag_hash(const struct seal_port *port, const uint8_t remote_static[SEAL_NOISE_KEY],
@@ -123,6 +130,7 @@ int seal_association_new(struct seal_port *port, const uint8_t remote_static[SEA
     seal_association_tag(a, tag);
     port->slots[slot] = a;
     port->live++;
+    port->opening++;
     seal_life_start(a);
     *out = a;
     return 0;
@@ -167,12 +175,11 @@ void seal_association_free(struct seal_association *a)
     seal_path_free_all(a);
     for (int i = 0; i < SEAL_SESSIONS; i++)
         seal_session_drop(a, a->sessions[i]);
-    if (a->held)
-        sodium_memzero(a->held, sizeof(*a->held));
-    stk_free(a->held);
+    seal_held_free(a);
     assert(port->slots[a->slot] == a && port->live > 0);
     port->slots[a->slot] = NULL;
     port->live--;
+    port->opening -= is_opening(a);
     sodium_memzero(a, sizeof(*a));
     stk_free(a);
 }
@@ -233,9 +240,6 @@ static struct seal_association *find_by_peer(struct seal_port *port, unsigned st
     return NULL;
 }
 
-#define OPENING (BIT(SEAL_NEW) | BIT(SEAL_INITIATING))
-#define ALIVE   (OPENING | BIT(SEAL_ANSWERING) | BIT(SEAL_READY))
-
 bool seal_association_leads_to(const struct seal_association *a,
                                const uint8_t remote_static[SEAL_NOISE_KEY], uint8_t way,
                                const struct stk_addr *peer)
@@ -254,5 +258,5 @@ struct seal_association *seal_association_opening(struct seal_port *port,
                                                   const uint8_t remote_static[SEAL_NOISE_KEY],
                                                   uint8_t way, const struct stk_addr *peer)
 {
-    return find_by_peer(port, OPENING, remote_static, way, peer);
+    return port->opening ? find_by_peer(port, OPENING, remote_static, way, peer) : NULL;
 }

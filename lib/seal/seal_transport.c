@@ -5,13 +5,22 @@
 /* --- Up ----------------------------------------------------------------------------------------
  */
 
+static bool is_there(const struct seal_port *port, uint8_t number, uint64_t serial)
+{
+    const struct seal_transport *transport = port->transports[number - 1];
+
+    return transport && transport->serial == serial;
+}
+
 static void on_input(void *user, const struct stk_run *runs, int count)
 {
     const struct seal_transport *transport = user;
     struct seal_port *port = transport->port;
-    const uint8_t number = transport->number; /* whoever is told may remove the transport */
+    const uint8_t number = transport->number;
+    const uint64_t serial = transport->serial;
 
-    for (int i = 0; i < count; i++) {
+    /* Whoever is told may remove the transport, and another may get the number. */
+    for (int i = 0; i < count && is_there(port, number, serial); i++) {
         struct stk_run run = runs[i];
         run.way = number;
         run.association = 0;
@@ -176,6 +185,7 @@ int stk_seal_add_transport(struct stk_port *port, struct stk_port *below, uint8_
     transport->port = seal;
     transport->below = stk_port_ref(below);
     transport->number = (uint8_t)(index + 1);
+    transport->serial = ++seal->transport_serials;
     seal->transports[index] = transport;
     stk_port_set_user(below, &user_type, transport);
     *number = transport->number;

@@ -11,11 +11,13 @@ int seal_first_parse(struct seal_first *first, const uint8_t *payload, size_t le
     first->timestamp = stk_read_be64(&in);
     first->tag = stk_read_be64(&in);
     const uint8_t *key = stk_read_bytes(&in, sizeof(first->key));
-    first->ciphers = stk_read_be16(&in);
+    const uint8_t whose = stk_read_u8(&in);
+    first->ciphers = stk_read_u8(&in);
     first->datagram_len = stk_read_be16(&in);
     first->datagram = stk_read_bytes(&in, first->datagram_len);
-    if (in.failed || first->datagram_len > SEAL_FIRST_DATAGRAM_MAX)
+    if (in.failed || whose > 1 || first->datagram_len > SEAL_FIRST_DATAGRAM_MAX)
         return -1;
+    first->sender_drew = whose == 0;
     memcpy(first->key, key, sizeof(first->key));
     return 0;
 }
@@ -28,7 +30,8 @@ size_t seal_first_write(const struct seal_first *first, uint8_t *payload, size_t
     stk_write_be64(&out, first->timestamp);
     stk_write_be64(&out, first->tag);
     stk_write_bytes(&out, first->key, sizeof(first->key));
-    stk_write_be16(&out, first->ciphers);
+    stk_write_u8(&out, !first->sender_drew);
+    stk_write_u8(&out, first->ciphers);
     stk_write_be16(&out, first->datagram_len);
     stk_write_bytes(&out, first->datagram, first->datagram_len);
     assert(!out.failed);

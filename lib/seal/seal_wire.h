@@ -3,8 +3,8 @@
  *
  *   initiation  0 type 0xC1, 1 version, 2 zero (2), 4 sender index (4), 8 ephemeral (32),
  *               40 sealed static (48), 88 sealed payload (n + 16), mac1 (16), mac2 (16)
- *     payload   0 timestamp (8), 8 association tag (8), 16 Ed25519 key (32), 48 ciphers (2),
- *               50 datagram length (2), 52 datagram, zeros
+ *     payload   0 timestamp (8), 8 association tag (8), 16 Ed25519 key (32), 48 whose tag (1),
+ *               49 ciphers (1), 50 datagram length (2), 52 datagram, zeros
  *   response    0 type 0xC2, 1 version, 2 zero (2), 4 receiver index (4), 8 ephemeral (32),
  *               40 sealed payload (n + 16), mac1 (16)
  *     payload   0 status (1), 1 cipher (1), 2 datagram length (2), 4 sender index (4), 8 datagram
@@ -89,7 +89,8 @@ struct seal_first {
     uint64_t timestamp;
     uint64_t tag;
     uint8_t key[32];
-    uint16_t ciphers;
+    bool sender_drew; /* the tag; otherwise the receiver did */
+    uint8_t ciphers;
     uint16_t datagram_len;
     const uint8_t *datagram;
 };
