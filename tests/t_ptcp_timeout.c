@@ -320,6 +320,151 @@ static void who_seeks_its_peer_in_vain_gives_up_in_time(void)
     }
 }
 
+/* --- Who is forgotten ------------------------------------------------------------------------- */
+
+/* Connection `i` sends a byte every ten seconds, and its peer reads it. */
+static void chat_for(int i, uint64_t duration_us)
+{
+    for (uint64_t us = 0; us < duration_us; us += 10 * SECOND) {
+        write_bytes(a[i], 1);
+        pair_run_for(&pair, 10 * SECOND);
+        CU_ASSERT_EQUAL(read_all(b[i]), 1);
+    }
+}
+
+/* Side A's word does not get through. */
+static void abort_in_the_dark(int i)
+{
+    ptcp_conn_abort(a[i], pair.now_us, 0);
+    pair.net.cut[PAIR_A] = true;
+    pair_flush(&pair, PAIR_A);
+    pair.net.cut[PAIR_A] = false;
+}
+
+static void a_reset_that_is_lost_is_said_again(void)
+{
+    for (int lost = 1; lost <= 2; lost++) {
+        set_up(0);
+        connect_one(0, NULL);
+        connect_one(1, NULL);
+        pair_run_for(&pair, 2 * SECOND);
+        abort_in_the_dark(0);
+        pair_run_for(&pair, 500 * MS);
+        pair.net.cut[PAIR_A] = lost > 1;
+        pair_run_for(&pair, SECOND);
+        CU_ASSERT_EQUAL(b[0]->error, lost > 1 ? 0 : -ECONNRESET);
+        pair.net.cut[PAIR_A] = false;
+        pair_run_for(&pair, 4 * SECOND);
+        CU_ASSERT_EQUAL(b[0]->error, -ECONNRESET);
+        CU_ASSERT_EQUAL(b[1]->error, 0);
+        end(2);
+    }
+}
+
+static void a_reset_is_said_three_times_and_no_more(void)
+{
+    set_up(0);
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    pair_run_for(&pair, 2 * SECOND);
+    const uint64_t sent = pair.sent[PAIR_A];
+    ptcp_conn_abort(a[0], pair.now_us, 0);
+    pair_run_for(&pair, 10 * SECOND);
+    CU_ASSERT_EQUAL(pair.sent[PAIR_A], sent + PTCP_RESET_TIMES);
+    end(2);
+}
+
+static void all_hear_of_it_when_many_are_aborted_at_once(void)
+{
+    int deaf = 0;
+
+    set_up(0);
+    for (int i = 0; i < MANY; i++)
+        connect_one(i, NULL);
+    pair_run_for(&pair, 2 * SECOND);
+    for (int i = 1; i < MANY; i++)
+        ptcp_conn_abort(a[i], pair.now_us, 0);
+    pair_run_for(&pair, 100 * MS);
+    for (int i = 1; i < MANY; i++)
+        deaf += b[i]->error != -ECONNRESET;
+    CU_ASSERT_EQUAL(deaf, 0);
+    CU_ASSERT_EQUAL(b[0]->error, 0);
+    end(MANY);
+}
+
+static void who_was_forgotten_finds_out(void)
+{
+    set_up(0);
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    pair_run_for(&pair, 2 * SECOND);
+    abort_in_the_dark(0);
+    pair.net.cut[PAIR_A] = true;
+    pair_run_for(&pair, 6 * SECOND);
+    pair.net.cut[PAIR_A] = false;
+    chat_for(1, 3 * MINUTE);
+    CU_ASSERT_EQUAL(b[0]->error, 0);
+    chat_for(1, 4 * MINUTE);
+    CU_ASSERT_EQUAL(b[0]->error, -ETIMEDOUT);
+    CU_ASSERT_EQUAL(b[1]->error, 0);
+    end(2);
+}
+
+/* What comes to connection 1 is not heard there. */
+static bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+    struct ptcp_header header;
+
+    (void)net;
+    (void)probe;
+    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
+           header.destination != ptcp_conn_id(b[1]);
+}
+
+static void who_alone_is_not_answered_does_not_doubt_the_path(void)
+{
+    for (int busy = 0; busy < 2; busy++) {
+        set_up(1250000);
+        connect_one(0, NULL);
+        connect_one(1, NULL);
+        pair_run_for(&pair, 2 * SECOND);
+        pair.tap = is_heard;
+        if (busy)
+            be_busy_for(SECOND);
+        write_bytes(a[1], 1);
+        ptcp_conn_take_events(a[1]);
+        if (busy)
+            be_busy_for(5 * SECOND);
+        else
+            pair_run_for(&pair, 5 * SECOND);
+        CU_ASSERT_TRUE(a[1]->engine->recovery.pto_count > 2);
+        CU_ASSERT_EQUAL(!(ptcp_conn_take_events(a[1]) & PTCP_DOUBT), busy);
+        end(2);
+    }
+}
+
+static const struct stk_ptcp_options idle = {.idle_timeout_us = 60000000};
+
+static void the_idle_time_out_is_about_the_peer_s_life(void)
+{
+    set_up(0);
+    ptcp_listen(pair.end[PAIR_B], NULL, 0);
+    connect_one(0, &idle);
+    connect_one(1, &idle);
+    chat_for(1, 10 * MINUTE);
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    CU_ASSERT_EQUAL(b[0]->error, 0);
+    pair_run_for(&pair, 10 * MINUTE); /* one of them asks for both */
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    CU_ASSERT_EQUAL(a[1]->error, 0);
+    pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = true;
+    pair_run_for(&pair, MINUTE + 15 * SECOND);
+    CU_ASSERT_EQUAL(a[0]->error, -ETIMEDOUT);
+    CU_ASSERT_EQUAL(a[1]->error, -ETIMEDOUT);
+    end(2);
+}
+
 static CU_TestInfo tests[] = {
     {"who waits for a turn for minutes has not timed out",
      who_waits_for_a_turn_for_minutes_has_not_timed_out},
@@ -335,6 +480,13 @@ static CU_TestInfo tests[] = {
     {"a loss beside the question for room does not end the asking",
      a_loss_beside_the_question_for_room_does_not_end_the_asking},
     {"who seeks its peer in vain gives up in time", who_seeks_its_peer_in_vain_gives_up_in_time},
+    {"a reset that is lost is said again", a_reset_that_is_lost_is_said_again},
+    {"a reset is said three times and no more", a_reset_is_said_three_times_and_no_more},
+    {"all hear of it when many are aborted at once", all_hear_of_it_when_many_are_aborted_at_once},
+    {"who was forgotten finds out", who_was_forgotten_finds_out},
+    {"who alone is not answered does not doubt the path",
+     who_alone_is_not_answered_does_not_doubt_the_path},
+    {"the idle time-out is about the peer's life", the_idle_time_out_is_about_the_peer_s_life},
     CU_TEST_INFO_NULL,
 };
 

@@ -4,6 +4,10 @@
 
 enum { DOUBT_TIMEOUTS = 2 }; /* probe time-outs in a row: another path is looked for */
 
+/* Who shares a path asks for itself after so many times the silence after which one asks for all,
+ * and a quarter of that by chance. */
+enum { OWN_SILENCES = 16 };
+
 /* Records of sent packets keep their memory for so long: in a transfer it is needed again soon. */
 enum { QUIET_US = 1000000 };
 
@@ -53,9 +57,12 @@ static uint64_t user_due_us(const struct ptcp_conn *conn)
                : UINT64_MAX;
 }
 
+/* The peer's life counts, as with the keep-alive: who is heard on one connection is there. */
 static uint64_t idle_due_us(const struct ptcp_conn *conn)
 {
-    return conn->idle_timeout_ms ? conn->heard_us + ptcp_ms(conn->idle_timeout_ms) : UINT64_MAX;
+    const uint64_t heard_us = max_u64(conn->heard_us, conn->path->heard_us);
+
+    return conn->idle_timeout_ms ? heard_us + ptcp_ms(conn->idle_timeout_ms) : UINT64_MAX;
 }
 
 static uint64_t linger_due_us(const struct ptcp_conn *conn)
@@ -69,17 +76,27 @@ static uint64_t last_eliciting_us(const struct ptcp_conn *conn)
     return conn->engine ? conn->engine->recovery.last_eliciting_us : conn->rest.last_eliciting_us;
 }
 
-/* Who shares a path need not ask each for itself whether the peer is there. */
-static uint64_t silence_starts_us(const struct ptcp_conn *conn)
+/* Those that fell silent together do not ask together. */
+static uint64_t own_patience_us(const struct ptcp_conn *conn)
 {
-    return max_u64(conn->path->heard_us, max_u64(conn->heard_us, last_eliciting_us(conn)));
+    const uint64_t least_us = OWN_SILENCES * ptcp_ms(conn->keepalive_ms);
+
+    return least_us + least_us / 4 * (conn->slot.id % 1024) / 1024;
 }
 
+/*
+ * Who shares a path need not ask each for itself whether the peer is there. But whether it still
+ * knows the connection, nobody else can ask: its RESET may have been lost.
+ */
 static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
 {
+    const struct ptcp_path *path = conn->path;
+    const uint64_t own_us = max_u64(conn->heard_us, last_eliciting_us(conn));
+    const uint64_t all_us = max_u64(own_us, max_u64(path->heard_us, path->asked_us));
+
     if (conn->keepalive_ms == 0 || ptcp_conn_is_busy(conn) || conn->state == PTCP_STATE_TIME_WAIT)
         return UINT64_MAX;
-    return silence_starts_us(conn) + ptcp_ms(conn->keepalive_ms);
+    return min_u64(all_us + ptcp_ms(conn->keepalive_ms), own_us + own_patience_us(conn));
 }
 
 /*
@@ -180,7 +197,7 @@ static void keep_alive(struct ptcp_conn *conn, uint64_t now_us)
     const uint64_t earliest_us = now_us - min_u64(now_us, ptcp_ms(conn->keepalive_ms));
 
     conn->due |= PTCP_DUE_PING;
-    conn->path->heard_us = now_us;
+    conn->path->asked_us = now_us;
     conn->was_busy = true;
     conn->progress_us =
         conn->keepalive_ms < conn->user_timeout_ms ? max_u64(conn->heard_us, earliest_us) : now_us;
@@ -215,13 +232,16 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
     }
     if (recovery_due_us(conn) <= now_us) {
         const bool late = conn->engine->recovery.loss_us <= now_us;
+        /* Others are, since the last probes left: the path is not what keeps our answers away. */
+        const bool answered = conn->path->acked_us > conn->engine->recovery.last_eliciting_us;
 
         PTCP_TRACE(conn->trace, expired, conn, late ? PTCP_TRACE_LOSS : PTCP_TRACE_PROBE);
         ptcp_recovery_timeout(&conn->engine->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
         if (!late)
             ptcp_acks_hurry(&conn->engine->acks, now_us);
         PTCP_TRACE(conn->trace, updated, conn);
-        if (!ptcp_conn_is_plain(conn) && conn->engine->recovery.pto_count >= DOUBT_TIMEOUTS)
+        if (!ptcp_conn_is_plain(conn) && !answered &&
+            conn->engine->recovery.pto_count >= DOUBT_TIMEOUTS)
             ptcp_conn_raise(conn, PTCP_DOUBT);
         if (conn->engine->recovery.pto_count >= PTCP_DURABLE_DOUBT_TIMEOUTS)
             ptcp_durable_doubt(conn, now_us);

@@ -114,7 +114,8 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     stk_free(endpoint);
 }
 
-static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn,
+/* False without memory. */
+static bool leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn,
                             uint64_t now_us, bool reset, uint64_t code)
 {
     struct ptcp_timewait *entry =
@@ -122,13 +123,16 @@ static void leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
                            ptcp_conn_is_plain(conn) ? &conn->path->peer : NULL, now_us);
 
     if (!entry)
-        return;
+        return false;
+    if (ptcp_conn_is_plain(conn))
+        entry->local = conn->path->local;
     entry->peer_id = conn->peer_id;
     entry->association = ptcp_conn_association(conn);
-    entry->next_packet = ptcp_conn_next_packet(conn) + (reset ? 1 : 0);
+    entry->next_packet = ptcp_conn_next_packet(conn);
     entry->received = ptcp_conn_expected(conn);
     entry->reset = reset;
     entry->code = code;
+    return true;
 }
 
 /*
@@ -161,10 +165,10 @@ void ptcp_endpoint_bury(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, 
 
     assert(!conn->buried);
     forget(endpoint, conn);
-    if (reset)
+    const bool answers = (reset || (waits && !peer_knows_all(conn))) &&
+                         leave_an_answer(endpoint, conn, now_us, reset, code);
+    if (reset && !answers)
         tell_reset(endpoint, conn, code);
-    if (reset || (waits && !peer_knows_all(conn)))
-        leave_an_answer(endpoint, conn, now_us, reset, code);
     ptcp_conn_forget_sent(conn);
     if (conn->engine)
         ptcp_sendbuf_free(&conn->engine->out);

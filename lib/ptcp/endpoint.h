@@ -167,6 +167,8 @@ void ptcp_endpoint_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 void ptcp_endpoint_set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn,
                              uint64_t now_us);
 void ptcp_endpoint_reply(struct ptcp_endpoint *endpoint, const struct ptcp_reply *reply);
+/* late.c: what an entry in TIME_WAIT says; an ACK is of `packet`. */
+struct ptcp_reply ptcp_late_reply(struct ptcp_timewait *entry, uint64_t packet);
 /* Over another path or association, with nothing in flight. */
 void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
 uint64_t ptcp_endpoint_random(struct ptcp_endpoint *endpoint);

@@ -33,14 +33,27 @@ static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
     return size + PTCP_TAG_BYTES;
 }
 
+/* An answer that waits, or a RESET of an entry in TIME_WAIT. */
+static bool next_reply(struct ptcp_endpoint *endpoint, uint64_t now_us)
+{
+    struct ptcp_timewait *entry;
+
+    if (endpoint->reply_count > 0) {
+        endpoint->sending = endpoint->replies[endpoint->reply_first];
+        endpoint->reply_first = (endpoint->reply_first + 1) % PTCP_REPLIES_MAX;
+        endpoint->reply_count--;
+        return true;
+    }
+    entry = ptcp_timewaits_say(&endpoint->timewaits, now_us);
+    if (entry)
+        endpoint->sending = ptcp_late_reply(entry, 0);
+    return entry != NULL;
+}
+
 static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
                          uint8_t *buffer)
 {
     struct ptcp_reply *reply = &endpoint->sending;
-
-    *reply = endpoint->replies[endpoint->reply_first];
-    endpoint->reply_first = (endpoint->reply_first + 1) % PTCP_REPLIES_MAX;
-    endpoint->reply_count--;
     const bool plain = reply->association == 0;
     *run = (struct stk_run){.data = buffer + endpoint->options.head,
                             .count = 1,
@@ -160,7 +173,7 @@ int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run 
 
     assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
     endpoint->now_us = now_us;
-    if (endpoint->reply_count > 0) {
+    if (next_reply(endpoint, now_us)) {
         output_reply(endpoint, now_us, run, datagrams);
         return 1;
     }

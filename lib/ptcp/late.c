@@ -1,8 +1,6 @@
 #include "arrival.h"
 
-/* What an entry in TIME_WAIT says to a packet. */
-static void answer_late(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
-                        uint64_t packet, const struct stk_addr *local)
+struct ptcp_reply ptcp_late_reply(struct ptcp_timewait *entry, uint64_t packet)
 {
     struct ptcp_reply reply = {.type = PTCP_DATA,
                                .reset = entry->reset,
@@ -13,11 +11,11 @@ static void answer_late(struct ptcp_endpoint *endpoint, struct ptcp_timewait *en
                                .code = entry->code,
                                .association = entry->association};
 
-    if (entry->association == 0)
+    if (entry->association == 0) {
         reply.peer = entry->peer;
-    if (local)
-        reply.local = *local;
-    ptcp_endpoint_reply(endpoint, &reply);
+        reply.local = entry->local;
+    }
+    return reply;
 }
 
 void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
@@ -39,7 +37,10 @@ void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entr
         return;
     if (packet >= entry->received)
         entry->received = packet + 1;
-    answer_late(endpoint, entry, packet, arrival->run->local);
+    struct ptcp_reply reply = ptcp_late_reply(entry, packet);
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
 }
 
 void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
@@ -51,9 +52,12 @@ void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)
     {
         struct ptcp_timewait *entry = STK_CONTAINER(node, struct ptcp_timewait, node);
 
-        if (skip > 0)
+        if (skip > 0) {
             skip--;
-        else if (entry->received > 0)
-            answer_late(endpoint, entry, entry->received - 1, NULL);
+        } else if (entry->received > 0) {
+            const struct ptcp_reply reply = ptcp_late_reply(entry, entry->received - 1);
+
+            ptcp_endpoint_reply(endpoint, &reply);
+        }
     }
 }

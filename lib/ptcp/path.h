@@ -33,7 +33,8 @@ struct ptcp_path {
     struct ptcp_ecn ecn;
     struct ptcp_careful careful;
     uint64_t since_us; /* what was sent before went another way, and says nothing of this one */
-    uint64_t heard_us; /* when something came, or was asked for, last */
+    uint64_t heard_us; /* when something came last, for any connection */
+    uint64_t asked_us; /* when one of them last asked for all whether the peer is there */
     uint64_t acked_us; /* when anything of any connection was newly acknowledged last */
     uint16_t overhead; /* bytes that lower layers add to each packet */
     bool validated;    /* the peer receives at its address */

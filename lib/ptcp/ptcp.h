@@ -23,7 +23,7 @@ struct stk_ptcp_options {
     const char *congestion;       /* "bbr" (default), "cubic" or "reno" */
     uint64_t connect_timeout_us;  /* handshake; default 15 s */
     uint64_t user_timeout_us;     /* sent data without any acknowledgement; default 60 s */
-    uint64_t idle_timeout_us;     /* nothing heard; 0: never */
+    uint64_t idle_timeout_us;     /* nothing heard from the peer; 0: never */
     uint64_t keepalive_us;        /* a PING after that much silence; default 15 s */
     uint64_t linger_us;           /* for the peer's FIN after the user has left; default 60 s */
     uint32_t send_buffer_max;     /* bytes, at least 16 KiB; default 32 MiB */

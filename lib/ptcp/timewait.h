@@ -17,13 +17,19 @@ struct ptcp_timewait {
     uint64_t received; /* number after the highest one that arrived */
     uint64_t code;     /* of the reset */
     bool reset;
-    struct stk_addr peer; /* plain mode: else the block ends before it */
+    struct stk_addr peer, local; /* plain mode: else the block ends before them */
 };
+
+/* Nobody acknowledges a RESET: it is said at once, and then two times more. */
+enum { PTCP_RESET_TIMES = 3 };
 
 struct ptcp_timewaits {
     struct stk_node list;
+    /* From where on the first, second, third RESET is still to be said; the list: nowhere. */
+    struct stk_node *unsaid[PTCP_RESET_TIMES];
     uint32_t count, max;
     uint64_t duration_us;
+    uint64_t told_us; /* the latest time that it was told */
 };
 
 void ptcp_timewaits_init(struct ptcp_timewaits *all, uint32_t max, uint64_t duration_us);
@@ -34,7 +40,10 @@ void ptcp_timewaits_free(struct ptcp_timewaits *all, struct ptcp_table *table);
  */
 struct ptcp_timewait *ptcp_timewaits_add(struct ptcp_timewaits *all, struct ptcp_table *table,
                                          uint64_t id, const struct stk_addr *peer, uint64_t now_us);
+/* An entry whose RESET is to be said now, which then counts as done; NULL: none. */
+struct ptcp_timewait *ptcp_timewaits_say(struct ptcp_timewaits *all, uint64_t now_us);
 void ptcp_timewaits_expire(struct ptcp_timewaits *all, struct ptcp_table *table, uint64_t now_us);
-uint64_t ptcp_timewaits_next_us(const struct ptcp_timewaits *all); /* UINT64_MAX: none */
+/* UINT64_MAX: none. What was due when it was last told of the time only waits for output. */
+uint64_t ptcp_timewaits_next_us(struct ptcp_timewaits *all);
 
 #endif
