@@ -204,7 +204,9 @@ static void arm(struct ptcp_bridge *bridge)
 {
     const uint64_t due_us = ptcp_next_timeout_us(bridge->endpoint, ptcp_bridge_now_us(bridge));
 
-    if (bridge->more) /* in the next turn, after what has come meanwhile */
+    /* In the next turn, after what has come meanwhile: users who are told now would write, and what
+     * they write be sent, until the window is full and nobody has heard an ACK. */
+    if (bridge->more || ptcp_next_event(bridge->endpoint))
         stk_timer_at(&bridge->timer, ptcp_bridge_now_us(bridge));
     else if (due_us == UINT64_MAX)
         stk_timer_stop(&bridge->timer);
@@ -221,7 +223,6 @@ static void on_task(struct stk_task *task)
         return;
     bridge->more = false;
     flush(bridge, scratch_of(bridge->loop));
-    tell(bridge);
     if (is_needed(bridge))
         arm(bridge);
     else

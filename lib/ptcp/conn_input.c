@@ -2,6 +2,7 @@
 #include "connection.h"
 #include "endpoint.h"
 #include "error.h"
+#include "invitation.h"
 
 #include <assert.h>
 
@@ -84,17 +85,6 @@ const struct ptcp_recovery_owner ptcp_conn_owner = {.acked = acked, .lost = lost
 /* --- Frames --------------------------------------------------------------------------------------
  */
 
-static void offer_room(struct ptcp_conn *conn)
-{
-    if (!conn->wants_room)
-        return;
-    ptcp_conn_tune_send_buffer(conn);
-    if (ptcp_sendbuf_room(&conn->engine->out) < conn->engine->out.limit / 4)
-        return;
-    conn->wants_room = false;
-    ptcp_conn_raise(conn, PTCP_TX);
-}
-
 /* What this connection has in flight when it has its part of the window: all, if it is alone. */
 static uint64_t part_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
@@ -143,7 +133,7 @@ static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_a
         ptcp_paths_recall(conn->endpoint, conn->path);
     if (conn->engine->out.una > una)
         conn->released_us = now_us;
-    offer_room(conn);
+    ptcp_invitation_seek(conn);
     if (ptcp_state_is_open(conn->state))
         adapt_ack_frequency(conn, in_flight);
     return 0;

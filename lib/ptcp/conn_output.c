@@ -62,8 +62,12 @@ bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
 {
     if (conn->state == PTCP_STATE_CLOSED || is_handshaking(conn))
         return handshake_needs_turn(conn);
-    return !ptcp_durable_is_silent(conn) &&
-           ptcp_sendbuf_has(&conn->engine->out, conn->engine->flow.peer_limit);
+    if (ptcp_durable_is_silent(conn))
+        return false;
+    /* Few bytes may wait for those that the user will write when it is invited. */
+    if (ptcp_turn_asks(&conn->turn))
+        return conn->engine->out.lost.count > 0;
+    return ptcp_sendbuf_has(&conn->engine->out, conn->engine->flow.peer_limit);
 }
 
 static bool data_is_due(struct ptcp_conn *conn, uint64_t now_us)
@@ -457,7 +461,7 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
 static void note_app_limited(struct ptcp_conn *conn)
 {
     struct ptcp_path *path = conn->path;
-    const bool others = path->turns.count > (ptcp_turn_waits(&conn->turn) ? 1 : 0);
+    const bool others = ptcp_turns_others(&path->turns, &conn->turn) > 0;
 
     /* A peer's window that is full, or our buffer, limits as a network would. */
     if (path->delivery.in_flight < path->cc.window_bytes && !others && !conn->wants_room &&

@@ -3,17 +3,12 @@
 #include "alloc.h"
 #include "endpoint.h"
 #include "error.h"
+#include "invitation.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum {
-    SEND_BUFFER_START = 256 << 10,
-    NEAR_US = 1000,
-    SEND_BUFFER_NEAR = 4 << 20,
-    SEND_BUFFER_CROWDED = 64 << 10, /* where that many share a path, and their bytes wait anyway */
-    CROWD = 8,
-};
+enum { SEND_BUFFER_START = 256 << 10 };
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 {
@@ -65,9 +60,9 @@ static uint8_t priority_of(const struct stk_ptcp_options *options)
 static void take_defaults(struct ptcp_conn *conn)
 {
     const struct ptcp_path *path = conn->path;
-    const uint64_t limit = path->users > CROWD ? SEND_BUFFER_CROWDED : SEND_BUFFER_START;
 
-    conn->rest.send_limit = (uint32_t)clamp(limit, STK_PTCP_BUFFER_MIN, conn->send_buffer_max);
+    conn->rest.send_limit =
+        (uint32_t)clamp(SEND_BUFFER_START, STK_PTCP_BUFFER_MIN, conn->send_buffer_max);
     conn->rest.ack_every = PTCP_ACK_PACKETS;
     /* The path may be known by those before it. */
     conn->rest.ack_delay_us =
@@ -183,6 +178,7 @@ unsigned ptcp_conn_take_events(struct ptcp_conn *conn)
 
     conn->events = 0;
     stk_list_remove(&conn->eventful);
+    ptcp_invitation_told(conn);
     return events;
 }
 
@@ -297,41 +293,6 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
 /* --- The user's calls
  * ------------------------------------------------------------------------------ */
 
-/* Bytes that have arrived or are lost, and wait in the buffer for those before them. */
-static uint64_t held_by_holes(const struct ptcp_engine *engine)
-{
-    const uint64_t sent = engine->out.next - engine->out.una;
-
-    return sent - clamp(engine->recovery.in_flight, 0, sent);
-}
-
-/*
- * Twice the window keeps the path busy while the user sleeps. Where a round trip takes less than a
- * millisecond, nothing may ever stop the window from growing, and what lies in a buffer that large
- * has left the processor's cache before it is sent.
- */
-static uint64_t useful_buffer(const struct ptcp_conn *conn)
-{
-    const struct ptcp_path *path = conn->path;
-    const bool near = path->rtt.sampled && path->rtt.min_us < NEAR_US;
-
-    return clamp(2 * path->cc.window_bytes + held_by_holes(conn->engine), 0,
-                 near ? SEND_BUFFER_NEAR : UINT64_MAX);
-}
-
-/*
- * The buffer grows when it was full and yet nearly all of it has been sent before the user comes
- * again: where many share a window, most bytes wait for their turn instead.
- */
-void ptcp_conn_tune_send_buffer(struct ptcp_conn *conn)
-{
-    struct ptcp_sendbuf *out = &conn->engine->out;
-    const uint64_t most = clamp(useful_buffer(conn), 0, conn->send_buffer_max);
-
-    if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
-        out->limit = clamp(2 * out->limit, 0, most);
-}
-
 static size_t total_len(const struct iovec *iov, int count)
 {
     size_t total = 0;
@@ -357,15 +318,19 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
         return STK_ESHUTDOWN;
     if (wish == 0)
         return 0;
-    ptcp_conn_tune_send_buffer(conn);
-    conn->was_full = false;
+    ptcp_invitation_bound(conn);
     took = ptcp_sendbuf_put(&conn->engine->out, iov, count);
     if (took == -ENOMEM && conn->engine->out.una == conn->engine->out.end)
         return -ENOMEM; /* nothing that could make room later */
     if (took <= 0 || (size_t)took < wish)
         conn->wants_room = conn->was_full = true;
-    if (took > 0)
+    if (took > 0) {
+        if (ptcp_turn_asks(&conn->turn))
+            ptcp_turns_leave(&conn->path->turns, &conn->turn);
+        if (ptcp_conn_wants_turn(conn))
+            ptcp_turns_join(&conn->path->turns, &conn->turn);
         ptcp_endpoint_touch(conn->endpoint, conn);
+    }
     return took > 0 ? took : STK_AGAIN;
 }
 
@@ -381,6 +346,8 @@ int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us)
         return 0;
     conn->engine->out.finished = true;
     conn->wants_room = false;
+    if (ptcp_turn_asks(&conn->turn))
+        ptcp_turns_leave(&conn->path->turns, &conn->turn);
     if (ptcp_state_is_open(conn->state))
         happen(conn, PTCP_EVENT_FINISH);
     ptcp_conn_step(conn, now_us);

@@ -191,8 +191,6 @@ void ptcp_conn_reset(struct ptcp_conn *conn, uint64_t now_us, uint64_t reset, in
 /* Follows the FINs; then TIME_WAIT comes. */
 void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us);
 void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params);
-/* The user waits for room in the send buffer, or comes: it may grow. */
-void ptcp_conn_tune_send_buffer(struct ptcp_conn *conn);
 void ptcp_conn_offer_params(const struct ptcp_conn *conn, struct ptcp_params *params);
 /* Active and passive side: the handshake is done. */
 void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us);

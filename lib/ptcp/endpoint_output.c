@@ -1,5 +1,6 @@
 #include "company.h"
 #include "endpoint.h"
+#include "invitation.h"
 #include "tag.h"
 
 #include <assert.h>
@@ -108,10 +109,10 @@ static bool look_after(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, u
         stk_list_append(&endpoint->ready, &conn->ready);
         return true;
     }
-    if (ptcp_conn_wants_turn(conn)) {
+    ptcp_invitation_seek_beside_others(conn);
+    if (ptcp_conn_wants_turn(conn))
         ptcp_turns_join(&path->turns, &conn->turn);
-        ptcp_paths_wake(endpoint, path);
-    }
+    ptcp_paths_wake(endpoint, path);
     settle(endpoint, conn, now_us);
     return false;
 }
@@ -122,6 +123,8 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
 {
     struct ptcp_turn *turn;
 
+    ptcp_schedule_set(&endpoint->schedule, &path->alarm, UINT64_MAX);
+    ptcp_invitation_send(path);
     while ((turn = ptcp_turns_next(&path->turns))) {
         struct ptcp_conn *conn = STK_CONTAINER(turn, struct ptcp_conn, turn);
         uint64_t wait_us;
@@ -137,7 +140,8 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
             ptcp_turns_spend(&path->turns, turn,
                              (uint32_t)stk_run_bytes(run) + (uint32_t)run->count * path->overhead,
                              path->mtu.current);
-            if (!ptcp_conn_wants_turn(conn))
+            ptcp_invitation_seek_beside_others(conn);
+            if (ptcp_turn_waits(turn) && !ptcp_conn_wants_turn(conn))
                 ptcp_turns_leave(&path->turns, turn);
             ptcp_endpoint_touch(endpoint, conn);
             return true;

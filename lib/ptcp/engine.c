@@ -155,7 +155,7 @@ bool ptcp_conn_is_quiet(const struct ptcp_conn *conn)
 {
     return conn->engine && ptcp_state_is_open(conn->state) && conn->state != PTCP_STATE_TIME_WAIT &&
            conn->confirmed && conn->due == 0 && conn->error == 0 && !conn->trace &&
-           !conn->durable && !ptcp_turn_waits(&conn->turn) &&
+           !conn->durable && conn->turn.state == PTCP_TURN_IDLE &&
            conn->engine->in.contiguous < conn->silence_from && receiver_is_quiet(conn->engine) &&
            sender_is_quiet(conn->engine);
 }

@@ -48,7 +48,7 @@ static void path_free(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
     const struct ptcp_endpoint_options *port = &endpoint->options;
     const uint64_t association = path->slot.id;
 
-    assert(path->users == 0 && stk_list_empty(&path->connections) && path->turns.count == 0);
+    assert(path->users == 0 && stk_list_empty(&path->connections) && path->turns.busy == 0);
     ptcp_schedule_leave(&endpoint->schedule, &path->alarm);
     stk_list_remove(&path->turns.active);
     if (association && !path->gone)
@@ -196,6 +196,6 @@ void ptcp_paths_free(struct ptcp_endpoint *endpoint)
 
 void ptcp_paths_wake(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
 {
-    if (path->turns.count > 0 && stk_list_empty(&path->turns.active))
+    if (path->turns.count + path->turns.asked > 0 && stk_list_empty(&path->turns.active))
         stk_list_append(&endpoint->active, &path->turns.active);
 }

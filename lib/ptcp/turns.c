@@ -4,9 +4,11 @@
 
 void ptcp_turns_init(struct ptcp_turns *turns)
 {
-    *turns = (struct ptcp_turns){0};
-    for (int i = 0; i < PTCP_PRIORITIES; i++)
-        stk_list_init(&turns->waiting[i]);
+    *turns = (struct ptcp_turns){.count = 0};
+    for (int i = 0; i < PTCP_PRIORITIES; i++) {
+        stk_list_init(&turns->queues[i].waiting);
+        stk_list_init(&turns->queues[i].asking);
+    }
     stk_list_init(&turns->active);
 }
 
@@ -17,29 +19,74 @@ void ptcp_turn_init(struct ptcp_turn *turn, uint8_t priority)
     stk_list_init(&turn->node);
 }
 
+static bool holds_place(enum ptcp_turn_state state)
+{
+    return state == PTCP_TURN_WAITS || state == PTCP_TURN_INVITED;
+}
+
+/* Out of its list, and into that of the new state as the last one. */
+static void move(struct ptcp_turns *turns, struct ptcp_turn *turn, enum ptcp_turn_state state)
+{
+    struct ptcp_turn_queue *queue = &turns->queues[turn->priority];
+    const enum ptcp_turn_state before = turn->state;
+
+    turns->count = turns->count - (before == PTCP_TURN_WAITS) + (state == PTCP_TURN_WAITS);
+    turns->asked = turns->asked - (before == PTCP_TURN_ASKS) + (state == PTCP_TURN_ASKS);
+    turns->busy = turns->busy - (before != PTCP_TURN_IDLE) + (state != PTCP_TURN_IDLE);
+    queue->held = queue->held - holds_place(before) + holds_place(state);
+    assert(turns->count + turns->asked <= turns->busy && queue->held <= turns->busy);
+    stk_list_remove(&turn->node);
+    if (state == PTCP_TURN_WAITS)
+        stk_list_append(&queue->waiting, &turn->node);
+    else if (state == PTCP_TURN_ASKS)
+        stk_list_append(&queue->asking, &turn->node);
+    turn->state = (uint8_t)state;
+}
+
 void ptcp_turns_join(struct ptcp_turns *turns, struct ptcp_turn *turn)
 {
-    if (ptcp_turn_waits(turn))
+    if (turn->state == PTCP_TURN_WAITS)
         return;
-    stk_list_append(&turns->waiting[turn->priority], &turn->node);
+    move(turns, turn, PTCP_TURN_WAITS);
     turn->credit = PTCP_QUANTUM_BYTES;
-    turns->count++;
 }
 
 void ptcp_turns_leave(struct ptcp_turns *turns, struct ptcp_turn *turn)
 {
-    if (!ptcp_turn_waits(turn))
-        return;
-    assert(turns->count > 0);
-    stk_list_remove(&turn->node);
-    turns->count--;
+    if (turn->state != PTCP_TURN_IDLE)
+        move(turns, turn, PTCP_TURN_IDLE);
+}
+
+void ptcp_turns_ask(struct ptcp_turns *turns, struct ptcp_turn *turn)
+{
+    assert(!ptcp_turn_asks(turn));
+    move(turns, turn, PTCP_TURN_ASKS);
+}
+
+struct ptcp_turn *ptcp_turns_invite(struct ptcp_turns *turns, uint32_t places)
+{
+    uint32_t held = 0;
+
+    for (int i = 0; i < PTCP_PRIORITIES && turns->asked > 0; i++) {
+        const struct ptcp_turn_queue *queue = &turns->queues[i];
+
+        held += queue->held;
+        if (held >= places)
+            return NULL;
+        if (stk_list_empty(&queue->asking))
+            continue;
+        struct ptcp_turn *turn = STK_CONTAINER(queue->asking.next, struct ptcp_turn, node);
+        move(turns, turn, PTCP_TURN_INVITED);
+        return turn;
+    }
+    return NULL;
 }
 
 struct ptcp_turn *ptcp_turns_next(const struct ptcp_turns *turns)
 {
     for (int i = 0; i < PTCP_PRIORITIES && turns->count > 0; i++)
-        if (!stk_list_empty(&turns->waiting[i]))
-            return STK_CONTAINER(turns->waiting[i].next, struct ptcp_turn, node);
+        if (!stk_list_empty(&turns->queues[i].waiting))
+            return STK_CONTAINER(turns->queues[i].waiting.next, struct ptcp_turn, node);
     return NULL;
 }
 
@@ -59,17 +106,18 @@ void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t
         return;
     /* Only debts are carried over: a packet's worth of credit would make a run of its own. */
     turn->credit = (turn->credit < 0 ? turn->credit : 0) + PTCP_QUANTUM_BYTES;
-    stk_list_remove(&turn->node);
-    stk_list_append(&turns->waiting[turn->priority], &turn->node);
+    move(turns, turn, PTCP_TURN_WAITS);
 }
 
 void ptcp_turns_change(struct ptcp_turns *turns, struct ptcp_turn *turn, uint8_t priority)
 {
-    const bool waits = ptcp_turn_waits(turn);
+    const enum ptcp_turn_state state = turn->state;
 
     assert(priority < PTCP_PRIORITIES);
     ptcp_turns_leave(turns, turn);
     turn->priority = priority;
-    if (waits)
-        ptcp_turns_join(turns, turn);
+    if (state == PTCP_TURN_WAITS)
+        turn->credit = PTCP_QUANTUM_BYTES;
+    if (state != PTCP_TURN_IDLE)
+        move(turns, turn, state);
 }

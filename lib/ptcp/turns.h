@@ -5,6 +5,14 @@
  *
  * Only stream bytes and the SYNs that carry them wait for turns. What the window does not limit
  * (acknowledgements, probes, grants) is sent at once.
+ *
+ * And whose turn it is to write. Bytes that are copied long before they are sent have left the
+ * processor's cache by then, so where more connections have bytes to send than the path has places,
+ * their users are invited in turn, as others have sent theirs:
+ *
+ *   IDLE -> WAITS             has bytes to send: holds a place until they are sent
+ *   IDLE, WAITS -> ASKS       its user waits for room to write, and few bytes are left
+ *   ASKS -> INVITED -> IDLE   holds a place until the user has been told
  */
 #ifndef STK_PTCP_TURNS_H
 #define STK_PTCP_TURNS_H
@@ -20,18 +28,29 @@ enum {
     PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run */
 };
 
+enum ptcp_turn_state { PTCP_TURN_IDLE, PTCP_TURN_WAITS, PTCP_TURN_ASKS, PTCP_TURN_INVITED };
+
+/* A path's connections of one urgency. */
+struct ptcp_turn_queue {
+    struct stk_node waiting, asking;
+    uint32_t held; /* places: those that wait or are invited */
+};
+
 /* A path's. */
 struct ptcp_turns {
-    struct stk_node waiting[PTCP_PRIORITIES];
+    struct ptcp_turn_queue queues[PTCP_PRIORITIES];
     struct stk_node active; /* in the endpoint's list while somebody waits and may send */
     uint32_t count;         /* connections that wait */
+    uint32_t asked;         /* that ask */
+    uint32_t busy;          /* that are not IDLE */
 };
 
 /* A connection's. */
 struct ptcp_turn {
-    struct stk_node node; /* in `waiting` of its priority */
+    struct stk_node node; /* in `waiting` or `asking` of its priority */
     int32_t credit;       /* bytes of its quantum that are left, or owed */
     uint8_t priority;
+    uint8_t state; /* enum ptcp_turn_state */
 };
 
 void ptcp_turns_init(struct ptcp_turns *turns);
@@ -39,11 +58,29 @@ void ptcp_turn_init(struct ptcp_turn *turn, uint8_t priority);
 
 static inline bool ptcp_turn_waits(const struct ptcp_turn *turn)
 {
-    return !stk_list_empty(&turn->node);
+    return turn->state == PTCP_TURN_WAITS;
 }
-/* The last of its priority, if it does not wait already. */
+static inline bool ptcp_turn_asks(const struct ptcp_turn *turn)
+{
+    return turn->state == PTCP_TURN_ASKS || turn->state == PTCP_TURN_INVITED;
+}
+/* Connections other than this one that have bytes to send, or would write some. */
+static inline uint32_t ptcp_turns_others(const struct ptcp_turns *turns,
+                                         const struct ptcp_turn *turn)
+{
+    return turns->busy - (turn->state != PTCP_TURN_IDLE);
+}
+/* It has bytes to send: the last of its priority, if it does not wait already. */
 void ptcp_turns_join(struct ptcp_turns *turns, struct ptcp_turn *turn);
+/* Neither bytes nor a user who waits. */
 void ptcp_turns_leave(struct ptcp_turns *turns, struct ptcp_turn *turn);
+/* Its user waits for an invitation. */
+void ptcp_turns_ask(struct ptcp_turns *turns, struct ptcp_turn *turn);
+/*
+ * Who is to write next: the most urgent, and the one that asked first, if there are `places` for
+ * its urgency and all above it. NULL: nobody. It is INVITED now; leave() follows when it was told.
+ */
+struct ptcp_turn *ptcp_turns_invite(struct ptcp_turns *turns, uint32_t places);
 /* Whose turn it is; NULL if nobody waits. */
 struct ptcp_turn *ptcp_turns_next(const struct ptcp_turns *turns);
 /* True if `turn` would be the next, were it to join. */
@@ -54,7 +91,7 @@ bool ptcp_turns_is_next(const struct ptcp_turns *turns, const struct ptcp_turn *
  */
 void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t bytes,
                       uint32_t least);
-/* Another urgency; a turn that waits goes on waiting. */
+/* Another urgency; who waits or asks goes on doing so. */
 void ptcp_turns_change(struct ptcp_turns *turns, struct ptcp_turn *turn, uint8_t priority);
 
 #endif

@@ -1,0 +1,153 @@
+#include "invitation.h"
+
+#include "endpoint.h"
+
+enum {
+    NEAR_US = 1000,
+    SEND_BUFFER_NEAR = 4 << 20,
+    HELD_BYTES = 4096, /* or nearly a packet's */
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/* Bytes that have arrived or are lost, and wait in the buffer for those before them. */
+static uint64_t held_by_holes(const struct ptcp_engine *engine)
+{
+    const uint64_t sent = engine->out.next - engine->out.una;
+
+    return sent - min_u64(engine->recovery.in_flight, sent);
+}
+
+/*
+ * Twice the window keeps the path busy while the user sleeps. Where a round trip takes less than a
+ * millisecond, nothing may ever stop the window from growing, and what lies in a buffer that large
+ * has left the processor's cache before it is sent.
+ */
+static uint64_t useful_buffer(const struct ptcp_conn *conn)
+{
+    const struct ptcp_path *path = conn->path;
+    const bool near = path->rtt.sampled && path->rtt.min_us < NEAR_US;
+
+    return min_u64(2 * path->cc.window_bytes + held_by_holes(conn->engine),
+                   near ? SEND_BUFFER_NEAR : UINT64_MAX);
+}
+
+/* Bytes that all connections of the path together may hold unsent. */
+static uint64_t useful_unsent(const struct ptcp_path *path)
+{
+    return max_u64(PTCP_UNSENT_BYTES, path->cc.window_bytes / PTCP_UNSENT_SHARE);
+}
+
+static uint32_t places(const struct ptcp_path *path)
+{
+    return (uint32_t)(useful_unsent(path) / PTCP_QUANTUM_BYTES);
+}
+
+static uint32_t others(const struct ptcp_conn *conn)
+{
+    return ptcp_turns_others(&conn->path->turns, &conn->turn);
+}
+
+static bool is_crowded(const struct ptcp_conn *conn) { return others(conn) >= places(conn->path); }
+
+/* What it may hold unsent: a turn's worth at least. */
+static uint64_t share(const struct ptcp_conn *conn)
+{
+    return max_u64(useful_unsent(conn->path) / (others(conn) + UINT64_C(1)), PTCP_QUANTUM_BYTES);
+}
+
+/*
+ * Alone, the buffer grows when it was full and yet nearly all of it has been sent before the user
+ * comes again.
+ */
+static void bound_alone(struct ptcp_conn *conn)
+{
+    struct ptcp_sendbuf *out = &conn->engine->out;
+    const uint64_t most = min_u64(useful_buffer(conn), conn->send_buffer_max);
+
+    if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
+        out->limit = min_u64(2 * out->limit, most);
+}
+
+static void bound(struct ptcp_conn *conn)
+{
+    struct ptcp_sendbuf *out = &conn->engine->out;
+
+    if (others(conn) == 0)
+        bound_alone(conn);
+    else
+        out->limit = min_u64(out->next - out->una + share(conn), conn->send_buffer_max);
+}
+
+void ptcp_invitation_bound(struct ptcp_conn *conn)
+{
+    bound(conn);
+    conn->was_full = false;
+}
+
+static void offer(struct ptcp_conn *conn)
+{
+    conn->wants_room = false;
+    ptcp_conn_raise(conn, PTCP_TX);
+}
+
+/* Fewer make no run: they wait for what comes next. A quantum is always more. */
+static uint64_t held_bytes(const struct ptcp_path *path)
+{
+    return max_u64(HELD_BYTES, ptcp_path_packet_size(path) - UINT64_C(64));
+}
+
+/* Room that is worth a word; where users are invited, it has its turn first. */
+static uint64_t worthwhile(const struct ptcp_conn *conn)
+{
+    const uint64_t limit = conn->engine->out.limit;
+
+    if (others(conn) == 0)
+        return limit / 4;
+    const uint64_t most = min_u64(limit, share(conn));
+    if (ptcp_turn_waits(&conn->turn) && is_crowded(conn))
+        return most - min_u64(most, held_bytes(conn->path));
+    return most / 4;
+}
+
+void ptcp_invitation_seek(struct ptcp_conn *conn)
+{
+    struct ptcp_sendbuf *out = &conn->engine->out;
+
+    if (!conn->wants_room || ptcp_turn_asks(&conn->turn))
+        return;
+    bound(conn);
+    if (ptcp_sendbuf_room(out) < worthwhile(conn))
+        return;
+    if (!is_crowded(conn))
+        offer(conn);
+    else if (out->lost.count == 0)
+        ptcp_turns_ask(&conn->path->turns, &conn->turn);
+}
+
+void ptcp_invitation_seek_beside_others(struct ptcp_conn *conn)
+{
+    if (conn->wants_room && others(conn) > 0)
+        ptcp_invitation_seek(conn);
+}
+
+void ptcp_invitation_send(struct ptcp_path *path)
+{
+    struct ptcp_turn *turn;
+
+    while ((turn = ptcp_turns_invite(&path->turns, places(path))))
+        offer(STK_CONTAINER(turn, struct ptcp_conn, turn));
+}
+
+void ptcp_invitation_told(struct ptcp_conn *conn)
+{
+    struct ptcp_endpoint *endpoint = conn->endpoint;
+
+    if (conn->turn.state != PTCP_TURN_INVITED)
+        return;
+    ptcp_turns_leave(&conn->path->turns, &conn->turn);
+    ptcp_endpoint_touch(endpoint, conn);
+    /* Whether or not it writes: who comes next is found by output. */
+    ptcp_schedule_set(&endpoint->schedule, &conn->path->alarm, endpoint->now_us);
+}
