@@ -3,6 +3,7 @@
  * streams one association opens in a second, and what they carry together.
  *
  *   connections idle N              N connections, each with its own association
+ *   connections apart N             the same, each with a socket of its own, too
  *   connections beside N            N further connections on one association
  *   connections streams SECONDS N   open, ask, be answered, close; N at a time on one association
  *   connections bulk SECONDS N      N connections on one association, all sending
@@ -11,7 +12,8 @@
  * A further argument of these two is the size of datagrams to keep to.
  *
  * One line of name=value pairs goes to stdout. Memory is bytes per connection: what the heap lent
- * (mallinfo2) and what became resident, both since before the first of the N.
+ * (mallinfo2) and what became resident (without the pages of programs and libraries), both since
+ * before the first of the N.
  */
 #include "pair.h"
 
@@ -31,7 +33,7 @@ enum {
     DEADLINE_S = 180,
 };
 
-enum work { WORK_IDLE, WORK_BESIDE, WORK_STREAMS, WORK_BULK, WORK_SPREAD };
+enum work { WORK_IDLE, WORK_APART, WORK_BESIDE, WORK_STREAMS, WORK_BULK, WORK_SPREAD, WORKS };
 
 struct use {
     int64_t heap, resident, cpu_us, time_us;
@@ -86,14 +88,14 @@ static const uint8_t block[BLOCK_BYTES];
 static struct use measure(void)
 {
     const struct mallinfo2 heap = mallinfo2();
-    long pages = 0;
+    long pages = 0, of_files = 0;
     FILE *statm = fopen("/proc/self/statm", "r");
 
-    if (!statm || fscanf(statm, "%*d %ld", &pages) != 1)
+    if (!statm || fscanf(statm, "%*d %ld %ld", &pages, &of_files) != 2)
         pair_fail("/proc/self/statm", "can't be read");
     fclose(statm);
     return (struct use){.heap = (int64_t)(heap.uordblks + heap.hblkhd),
-                        .resident = pages * sysconf(_SC_PAGESIZE),
+                        .resident = (pages - of_files) * sysconf(_SC_PAGESIZE),
                         .cpu_us = pair_clock_us(CLOCK_PROCESS_CPUTIME_ID),
                         .time_us = pair_clock_us(CLOCK_MONOTONIC)};
 }
@@ -255,13 +257,19 @@ static const struct stk_protocol *used(enum work work)
                                                       : &idle_client;
 }
 
+/* Or else it opens beside the first one. */
+static bool connects(enum work work)
+{
+    return work == WORK_IDLE || work == WORK_APART || work == WORK_SPREAD;
+}
+
 static void open_one(struct side *side)
 {
-    const bool own = side->work == WORK_IDLE || side->work == WORK_SPREAD;
     struct stk_conn *conn;
     struct stk_error error;
     const int code =
-        own ? stk_connect(side->loop, side->address, used(side->work), side, &conn, &error)
+        connects(side->work)
+            ? stk_connect(side->loop, side->address, used(side->work), side, &conn, &error)
             : stk_conn_open_sibling(side->first, used(side->work), side, &conn, &error);
 
     if (code < 0)
@@ -274,7 +282,7 @@ static void open_one(struct side *side)
 
 static void open_more(struct side *side)
 {
-    if (!side->first && side->work != WORK_IDLE && side->work != WORK_SPREAD)
+    if (!side->first && !connects(side->work))
         return;
     while (side->begun < side->wanted && side->opening < AT_A_TIME && !side->over)
         open_one(side);
@@ -321,7 +329,7 @@ static void run_client(struct side *side)
     if (stk_loop_new(NULL, &side->loop) < 0)
         pair_fail("client", "no loop");
     stk_timer_init(&side->timer, side->loop, on_timer);
-    if (side->work == WORK_IDLE || side->work == WORK_SPREAD) {
+    if (connects(side->work)) {
         side->before = ask(side);
         side->used_before = measure();
         open_more(side);
@@ -371,17 +379,17 @@ static void print_rate(const struct side *side, const char *name)
     printf(" client_heap=%" PRId64 " server_heap=%" PRId64 "\n", c[1]->heap, s[1]->heap);
 }
 
-static const char *const names[] = {"idle", "beside", "streams", "bulk", "spread"};
+static const char *const names[] = {"idle", "apart", "beside", "streams", "bulk", "spread"};
 
 static bool read_arguments(struct side *side, int argc, char **argv)
 {
     unsigned work = 0;
     double seconds = 0;
 
-    while (argc > 1 && work < 5 && strcmp(argv[1], names[work]) != 0)
+    while (argc > 1 && work < WORKS && strcmp(argv[1], names[work]) != 0)
         work++;
     const bool timed = work >= WORK_STREAMS;
-    if (argc < (timed ? 4 : 3) || argc > (work >= WORK_BULK ? 5 : timed ? 4 : 3) || work == 5)
+    if (argc < (timed ? 4 : 3) || argc > (work >= WORK_BULK ? 5 : timed ? 4 : 3) || work == WORKS)
         return false;
     side->work = work;
     seconds = timed ? strtod(argv[2], NULL) : 0;
@@ -403,8 +411,11 @@ static void start(struct side *side)
 
     stk_list_init(&side->connections);
     pair_start(&side->pair, &server, DEADLINE_S);
-    snprintf(side->address, sizeof side->address, "%s%s%s", side->pair.address,
-             side->mtu ? ",mtu=" : "", side->mtu ? side->mtu : "");
+
+    const char *address = side->pair.address, *seal = strstr(address, "/seal");
+    snprintf(side->address, sizeof side->address, "%.*s%s%s%s%s", (int)(seal - address), address,
+             side->work == WORK_APART ? ",share=no" : "", seal, side->mtu ? ",mtu=" : "",
+             side->mtu ? side->mtu : "");
 }
 
 int main(int argc, char **argv)
@@ -412,7 +423,7 @@ int main(int argc, char **argv)
     struct side side = {0};
 
     if (!read_arguments(&side, argc, argv)) {
-        fprintf(stderr, "usage: connections idle|beside N\n"
+        fprintf(stderr, "usage: connections idle|apart|beside N\n"
                         "       connections streams SECONDS N\n"
                         "       connections bulk|spread SECONDS N [MTU]\n");
         return 2;

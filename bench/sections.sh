@@ -147,6 +147,7 @@ connections_round() {
 measure_connections() {
     is_built connections || return 0
     sample memory loopback idle "$programs/connections" idle 10000
+    sample memory loopback apart "$programs/connections" apart 10000
     sample memory loopback beside "$programs/connections" beside 10000
     each_round connections_round
 }
