@@ -64,19 +64,20 @@ static void release(void *context, uint64_t association)
 
 static void hold(struct ptcp_bridge *bridge, struct stk_run *run)
 {
-    struct ptcp_held *held = &bridge->held;
     const uint16_t head = bridge->endpoint->options.head;
     /* A single datagram may be longer than its stride says. */
     const size_t size = head + (size_t)(run->count - 1) * run->stride + run->last_size +
                         bridge->endpoint->options.tail;
 
-    held->block = stk_alloc(size);
-    if (!held->block)
+    struct ptcp_held *held = stk_alloc(sizeof(*held) + size);
+
+    if (!held)
         return; /* lost, as datagrams may be */
+    bridge->held = held;
     stk_run_flatten(run);
-    memcpy(held->block, run->data - head, size);
+    memcpy(held->bytes, run->data - head, size);
     held->run = *run;
-    held->run.data = held->block + head;
+    held->run.data = held->bytes + head;
     if (run->peer) {
         held->peer = *run->peer;
         held->run.peer = &held->peer;
@@ -90,14 +91,12 @@ static void hold(struct ptcp_bridge *bridge, struct stk_run *run)
 /* True if the port takes more. */
 static bool send_held(struct ptcp_bridge *bridge)
 {
-    struct ptcp_held *held = &bridge->held;
-
-    if (!held->block)
+    if (!bridge->held)
         return true;
-    if (stk_port_send(bridge->port, &held->run, 1) == 0)
+    if (stk_port_send(bridge->port, &bridge->held->run, 1) == 0)
         return false;
-    stk_free(held->block);
-    held->block = NULL;
+    stk_free(bridge->held);
+    bridge->held = NULL;
     return true;
 }
 
@@ -174,7 +173,8 @@ static void destroy(struct ptcp_bridge *bridge)
     stk_task_stop(&bridge->task);
     stk_timer_stop(&bridge->timer);
     stk_list_remove(&bridge->node);
-    stk_free(bridge->held.block);
+    stk_free(bridge->held);
+    stk_free(bridge->failure);
     ptcp_endpoint_free(bridge->endpoint);
     if (bridge->history)
         ptcp_history_leave(bridge->history);
@@ -196,7 +196,7 @@ static void say_goodbye(struct ptcp_bridge *bridge)
 
 static bool is_needed(const struct ptcp_bridge *bridge)
 {
-    return bridge->users > 0 || bridge->held.block || ptcp_connections(bridge->endpoint) > 0 ||
+    return bridge->users > 0 || bridge->held || ptcp_connections(bridge->endpoint) > 0 ||
            ptcp_time_waits(bridge->endpoint) > 0;
 }
 
@@ -252,6 +252,17 @@ static void on_input(void *user, const struct stk_run *runs, int count)
 
 static void on_writable(void *user) { ptcp_bridge_wake(user); }
 
+/* Its text is read before the next failure comes. */
+static const char *keep_text(struct ptcp_bridge *bridge, const struct stk_error *error)
+{
+    if (!bridge->failure)
+        bridge->failure = stk_alloc(sizeof(*bridge->failure));
+    if (!bridge->failure || !error)
+        return "what carried the connection has failed";
+    *bridge->failure = *error;
+    return bridge->failure->text;
+}
+
 static void on_association(void *user, uint64_t association, enum stk_association_event event,
                            const struct stk_error *error)
 {
@@ -265,10 +276,9 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
         ptcp_association_moved(bridge->endpoint, now_us, association,
                                event == STK_ASSOCIATION_MOVED);
     } else if (event == STK_ASSOCIATION_FAILED) {
-        bridge->failure = error ? *error : (struct stk_error){.code = -ECONNABORTED};
         ptcp_association_failed(bridge->endpoint, now_us, association,
-                                bridge->failure.code ? bridge->failure.code : -ECONNABORTED,
-                                bridge->failure.text);
+                                error && error->code ? error->code : -ECONNABORTED,
+                                keep_text(bridge, error));
         tell(bridge);
     }
     ptcp_bridge_wake(bridge);
@@ -293,8 +303,8 @@ static void on_failed(void *user, const struct stk_error *error)
 {
     struct ptcp_bridge *bridge = user;
 
-    bridge->failure = *error;
-    ptcp_fail_all(bridge->endpoint, ptcp_bridge_now_us(bridge), error->code, bridge->failure.text);
+    ptcp_fail_all(bridge->endpoint, ptcp_bridge_now_us(bridge), error->code,
+                  keep_text(bridge, error));
     if (bridge->listener)
         stk_listener_fail(bridge->listener, error);
     tell(bridge);

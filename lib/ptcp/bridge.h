@@ -20,7 +20,7 @@ enum {
 struct ptcp_held {
     struct stk_run run;
     struct stk_addr peer, local;
-    uint8_t *block; /* NULL: none is held */
+    uint8_t bytes[];
 };
 
 struct ptcp_bridge {
@@ -31,8 +31,8 @@ struct ptcp_bridge {
     struct stk_listener *listener; /* NULL: it only connects */
     struct stk_task task;
     struct stk_timer timer;
-    struct ptcp_held held;
-    struct stk_error failure;     /* text for connections whose association failed */
+    struct ptcp_held *held;       /* NULL: none */
+    struct stk_error *failure;    /* text for connections whose association failed; NULL: none */
     unsigned users;               /* layers and the listener */
     struct ptcp_qlog *qlog;       /* NULL: no logs */
     struct ptcp_history *history; /* NULL: plain mode, or no memory */

@@ -111,6 +111,7 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     ptcp_pool_free(&endpoint->pool);
     ptcp_engines_free(&endpoint->engines);
     stk_free(endpoint->replies);
+    stk_free(endpoint->sending);
     stk_free(endpoint);
 }
 

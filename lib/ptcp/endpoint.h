@@ -83,9 +83,9 @@ struct ptcp_endpoint {
     struct stk_node ready, eventful, opening, accepting, buried;
     struct stk_node active;     /* paths at which somebody waits, and may send */
     struct ptcp_reply *replies; /* a ring; NULL before the first one */
-    struct iovec *gather;       /* in the buffer of ptcp_output(): the run's stream bytes */
     uint32_t reply_first, reply_count;
-    struct ptcp_reply sending; /* the reply whose addresses a run points to */
+    struct ptcp_reply *sending; /* the one whose addresses a run points to; NULL: not yet */
+    struct iovec *gather;       /* in the buffer of ptcp_output(): the run's stream bytes */
     uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];
     struct ptcp_tracer *tracer; /* watches connections to come; NULL: nobody does */
 };

@@ -1,3 +1,4 @@
+#include "alloc.h"
 #include "company.h"
 #include "endpoint.h"
 #include "invitation.h"
@@ -34,27 +35,38 @@ static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
     return size + PTCP_TAG_BYTES;
 }
 
+/* Few ports ever answer: the place for it is made with the first one. */
+static bool has_sending(struct ptcp_endpoint *endpoint)
+{
+    if (!endpoint->sending)
+        endpoint->sending = stk_alloc(sizeof(*endpoint->sending));
+    return endpoint->sending != NULL;
+}
+
 /* An answer that waits, or a RESET of an entry in TIME_WAIT. */
 static bool next_reply(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
     struct ptcp_timewait *entry;
 
     if (endpoint->reply_count > 0) {
-        endpoint->sending = endpoint->replies[endpoint->reply_first];
+        if (!has_sending(endpoint))
+            return false;
+        *endpoint->sending = endpoint->replies[endpoint->reply_first];
         endpoint->reply_first = (endpoint->reply_first + 1) % PTCP_REPLIES_MAX;
         endpoint->reply_count--;
         return true;
     }
     entry = ptcp_timewaits_say(&endpoint->timewaits, now_us);
-    if (entry)
-        endpoint->sending = ptcp_late_reply(entry, 0);
-    return entry != NULL;
+    if (!entry || !has_sending(endpoint))
+        return false;
+    *endpoint->sending = ptcp_late_reply(entry, 0);
+    return true;
 }
 
 static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
                          uint8_t *buffer)
 {
-    struct ptcp_reply *reply = &endpoint->sending;
+    const struct ptcp_reply *reply = endpoint->sending;
     const bool plain = reply->association == 0;
     *run = (struct stk_run){.data = buffer + endpoint->options.head,
                             .count = 1,

@@ -15,7 +15,7 @@ void ptcp_schedule_free(struct ptcp_schedule *schedule)
 int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
 {
     if (schedule->reserved == schedule->capacity) {
-        const uint32_t capacity = schedule->capacity ? schedule->capacity * 2 : 8;
+        const uint32_t capacity = schedule->capacity ? schedule->capacity * 2 : 2;
         struct ptcp_alarm **heap =
             stk_realloc(schedule->heap, capacity * sizeof(struct ptcp_alarm *));
 

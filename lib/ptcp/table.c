@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-enum { START = 16 };
+enum { START = 2 };
 
 int ptcp_table_init(struct ptcp_table *table)
 {

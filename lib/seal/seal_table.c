@@ -68,7 +68,7 @@ static void use_buckets(struct seal_port *port, struct stk_node *buckets)
 
 static int grow(struct seal_port *port)
 {
-    uint32_t count = port->slot_count ? 2 * port->slot_count : 8;
+    uint32_t count = port->slot_count ? 2 * port->slot_count : 2;
 
     if (count > port->slot_limit)
         count = port->slot_limit;

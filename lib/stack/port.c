@@ -12,13 +12,16 @@ struct stk_port {
     struct stk_dgram_layer *bottom, *top;
     const struct stk_port_user *user_type; /* NULL: nobody listens, input is dropped */
     void *user;
-    struct stk_error error;
-    struct stk_task task; /* tells the user of an error, or frees */
+    const struct stk_error *error; /* NULL: none; else of its own, or static */
+    struct stk_task task;          /* tells the user of an error, or frees */
     unsigned references;
     uint16_t head, tail;
     bool sealed, listening;
     bool failed_told;
 };
+
+static const struct stk_error no_memory_for_an_error = {
+    .code = -ENOMEM, .layer = "port", .text = "out of memory"};
 
 static void timer_due(struct stk_timer *timer)
 {
@@ -37,6 +40,8 @@ static void port_free(struct stk_port *port)
     }
     stk_task_stop(&port->task);
     stk_recipe_unref(port->recipe);
+    if (port->error != &no_memory_for_an_error)
+        stk_free((void *)(uintptr_t)port->error);
     stk_free(port);
 }
 
@@ -48,11 +53,11 @@ static void settle(struct stk_task *task)
         port_free(port);
         return;
     }
-    if (port->error.code == 0 || port->failed_told || port->user_type == NULL)
+    if (port->error == NULL || port->failed_told || port->user_type == NULL)
         return;
     port->failed_told = true;
     if (port->user_type->failed != NULL)
-        port->user_type->failed(port->user, &port->error);
+        port->user_type->failed(port->user, port->error);
 }
 
 /* --- Building
@@ -123,8 +128,8 @@ int stk_port_open(struct stk_loop *loop, const struct stk_recipe *recipe, bool l
 
     const int status = build(port, (uint8_t *)port + head);
     if (status < 0) {
-        if (port->error.code != 0 && error != NULL)
-            *error = port->error;
+        if (port->error != NULL && error != NULL)
+            *error = *port->error;
         else
             stk_error_set(error, status, port->top->type->name, "%s", stk_strerror(status));
         port_free(port);
@@ -153,7 +158,7 @@ void stk_port_set_user(struct stk_port *port, const struct stk_port_user *type, 
 {
     port->user_type = type;
     port->user = user;
-    if (port->error.code != 0)
+    if (port->error != NULL)
         stk_task_queue(&port->task);
 }
 
@@ -188,7 +193,7 @@ bool stk_port_serves(const struct stk_port *port, const struct stk_recipe *recip
 {
     const struct stk_segment *segment = recipe->segments + recipe->count;
 
-    if (port->listening || port->error.code != 0)
+    if (port->listening || port->error != NULL)
         return false;
     for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below) {
         segment = datagrams_below(recipe, segment);
@@ -360,6 +365,15 @@ void stk_dgram_association_above(struct stk_dgram_layer *layer, uint64_t associa
         port->user_type->association(port->user, association, event, error);
 }
 
+static void set_error(struct stk_port *port, int code, const char *layer, const char *text)
+{
+    struct stk_error *error = stk_alloc(sizeof *error);
+
+    if (error != NULL)
+        stk_error_set(error, code, layer, "%s", text);
+    port->error = error != NULL ? error : &no_memory_for_an_error;
+}
+
 int stk_dgram_fail(struct stk_dgram_layer *layer, int code, const char *format, ...)
 {
     struct stk_port *port = layer->port;
@@ -369,8 +383,8 @@ int stk_dgram_fail(struct stk_dgram_layer *layer, int code, const char *format, 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (port->error.code == 0)
-        stk_error_set(&port->error, code, layer->type->name, "%s", text);
+    if (port->error == NULL)
+        set_error(port, code, layer->type->name, text);
     stk_task_queue(&port->task);
     return code;
 }
