@@ -259,6 +259,21 @@ static void losses_in_a_queue_lower_it(void)
     CU_ASSERT_EQUAL(bbr()->bw, RATE * 70 / 100);
 }
 
+static void who_does_not_answer_to_losses_leaves_us_half_until_the_next_probe(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    world.rtt_us = RTT_US * 3 / 2;
+    world.rate = RATE / 10; /* somebody else has the rest */
+    for (int i = 0; i < 12 && bbr()->state == PTCP_BBR_CRUISE; i++) {
+        lose(20000, BDP);
+        one_round();
+    }
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_CRUISE);
+    CU_ASSERT_EQUAL(bbr()->bw_shortterm, RATE / 2);
+    CU_ASSERT_EQUAL(bbr()->inflight_shortterm, BDP / 2);
+}
+
 static void our_own_queue_speaks_of_nobody_else(void)
 {
     set_up();
@@ -321,6 +336,8 @@ static CU_TestInfo tests[] = {
     {"the path's own loss is not held against it", the_paths_own_loss_is_not_held_against_it},
     {"what few packets tell of the path is doubted", what_few_packets_tell_of_the_path_is_doubted},
     {"in a queue nothing is put down to doubt", in_a_queue_nothing_is_put_down_to_doubt},
+    {"who does not answer to losses leaves us half until the next probe",
+     who_does_not_answer_to_losses_leaves_us_half_until_the_next_probe},
     {"our own queue speaks of nobody else", our_own_queue_speaks_of_nobody_else},
     {"losses without delay leave the cruising rate", losses_without_delay_leave_the_cruising_rate},
     {"losses in a queue lower it", losses_in_a_queue_lower_it},

@@ -14,6 +14,7 @@
 enum {
     PTCP_BBR_LOSS_PPM = 20000, /* more lost than that is too much in flight */
     PTCP_BBR_BETA_PERCENT = 70,
+    PTCP_BBR_LEAST_PERCENT = 50, /* of what the probes found, whatever is lost until the next */
     PTCP_BBR_HEADROOM_PERCENT = 15,
     PTCP_BBR_PACING_PERCENT = 99, /* of the rate, so that queues shrink */
     PTCP_BBR_MIN_RTT_US = 10000000,

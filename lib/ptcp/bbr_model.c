@@ -151,18 +151,31 @@ bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc)
            bbr->round_rtt_us > bbr->min_rtt_us + slack_us;
 }
 
-/* The first congestion of this cycle starts the bounds; each round of it lowers them. */
+static uint64_t product(const struct ptcp_bbr *bbr, uint64_t bw, unsigned percent)
+{
+    return bw * min_u64(bbr->min_rtt_us, PTCP_BBR_MIN_RTT_US) / 1000000 * percent / 100;
+}
+
+/*
+ * The first congestion of this cycle starts the bounds; each round of it lowers them. Who does not
+ * answer to losses, as older BBRs, would have everything after some rounds: half is kept until the
+ * next probe.
+ */
 static void lower_bounds(struct ptcp_cc *cc)
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
+    const uint64_t least_bw = ptcp_bbr_max_bw(bbr) * PTCP_BBR_LEAST_PERCENT / 100;
+    const uint64_t least_inflight = product(bbr, ptcp_bbr_max_bw(bbr), PTCP_BBR_LEAST_PERCENT);
 
     if (bbr->bw_shortterm == UINT64_MAX)
         bbr->bw_shortterm = ptcp_bbr_max_bw(bbr);
     if (bbr->inflight_shortterm == UINT64_MAX)
         bbr->inflight_shortterm = cc->window_bytes;
     bbr->bw_shortterm = max_u64(bbr->bw_latest, bbr->bw_shortterm * PTCP_BBR_BETA_PERCENT / 100);
+    bbr->bw_shortterm = max_u64(bbr->bw_shortterm, least_bw);
     bbr->inflight_shortterm =
         max_u64(bbr->inflight_latest, bbr->inflight_shortterm * PTCP_BBR_BETA_PERCENT / 100);
+    bbr->inflight_shortterm = max_u64(bbr->inflight_shortterm, least_inflight);
 }
 
 /* Somebody else may need the queue: without this, flows of unequal bounds hardly converge. */
@@ -173,7 +186,7 @@ static void make_room(struct ptcp_cc *cc)
     if (bbr->inflight_longterm != UINT64_MAX)
         bbr->inflight_longterm =
             max_u64(bbr->inflight_longterm / 100 * (100 - PTCP_BBR_HEADROOM_PERCENT),
-                    ptcp_bbr_bdp(cc, 100));
+                    product(bbr, ptcp_bbr_max_bw(bbr), 100));
 }
 
 static void adapt_to_congestion(struct ptcp_cc *cc)
@@ -323,7 +336,7 @@ uint64_t ptcp_bbr_bdp(const struct ptcp_cc *cc, unsigned percent)
 
     if (bbr->min_rtt_us == UINT64_MAX || bbr->bw == 0)
         return (uint64_t)PTCP_CC_INITIAL_PACKETS * cc->mtu;
-    return bbr->bw * min_u64(bbr->min_rtt_us, PTCP_BBR_MIN_RTT_US) / 1000000 * percent / 100;
+    return product(bbr, bbr->bw, percent);
 }
 
 /* Three batches: one that leaves, one in the network, one at the receiver. */
