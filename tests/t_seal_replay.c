@@ -145,6 +145,37 @@ static void nothing_passes_twice_when_the_ring_comes_and_goes(void)
     CU_ASSERT_EQUAL(wrong, 0);
 }
 
+static void a_row_is_noted_as_its_counters_are(void)
+{
+    uint64_t other_ring[SEAL_REPLAY_WORDS];
+    struct stk_prng prng;
+
+    stk_prng_seed(&prng, 4);
+    for (int with_ring = 0; with_ring < 2; with_ring++) {
+        struct seal_replay rows = {0}, single = {0};
+        unsigned wrong = 0;
+
+        if (with_ring) {
+            seal_replay_widen(&rows, ring);
+            seal_replay_widen(&single, other_ring);
+        }
+        for (int i = 0; i < 3000; i++) {
+            const uint64_t gap = stk_prng_below(&prng, stk_prng_below(&prng, 20) ? 3 : 5000);
+            const uint64_t first = rows.next + gap;
+            const unsigned count = 1 + (unsigned)stk_prng_below(&prng, 64);
+
+            seal_replay_note_row(&rows, first, count);
+            for (unsigned k = 0; k < count; k++)
+                seal_replay_note(&single, first + k);
+            for (uint64_t age = 0; age < 200 && age < rows.next; age++)
+                wrong += seal_replay_is_fresh(&rows, rows.next - 1 - age) !=
+                         seal_replay_is_fresh(&single, rows.next - 1 - age);
+            wrong += rows.next != single.next;
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+    }
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -154,6 +185,7 @@ int main(void)
         {"without the ring the window is narrow", without_the_ring_the_window_is_narrow},
         {"nothing passes twice when the ring comes and goes",
          nothing_passes_twice_when_the_ring_comes_and_goes},
+        {"a row is noted as its counters are", a_row_is_noted_as_its_counters_are},
         CU_TEST_INFO_NULL,
     };
 

@@ -33,38 +33,38 @@ static void drop_lowest(struct ptcp_acks *acks)
     ptcp_ranges_drop_lowest(&acks->received);
 }
 
-static void remember(struct ptcp_acks *acks, uint64_t packet)
+static void remember(struct ptcp_acks *acks, uint64_t packet, uint32_t count)
 {
     /* Without room the oldest interval goes: its packets count as seen, and are never told again.
      */
-    while (ptcp_ranges_add(&acks->received, packet, packet + 1) < 0)
+    while (ptcp_ranges_add(&acks->received, packet, packet + count) < 0)
         drop_lowest(acks);
 }
 
-static void count_ecn(struct ptcp_acks *acks, unsigned ecn)
+static void count_ecn(struct ptcp_acks *acks, unsigned ecn, uint32_t count)
 {
     /* Code points on the wire: 2 is ECT(0), 1 is ECT(1), 3 is CE. */
     if (ecn == 2)
-        acks->ecn[0]++;
+        acks->ecn[0] += count;
     else if (ecn == 1)
-        acks->ecn[1]++;
+        acks->ecn[1] += count;
     else if (ecn == 3)
-        acks->ecn[2]++;
+        acks->ecn[2] += count;
 }
 
-void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint64_t now_us, bool eliciting,
-                    unsigned ecn)
+void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint32_t count, uint64_t now_us,
+                    bool eliciting, unsigned ecn)
 {
     const uint64_t expected = ptcp_acks_expected(acks);
     const bool in_order = packet == expected;
 
-    if (packet >= expected)
+    if (packet + count > expected)
         acks->newest_us = now_us;
-    remember(acks, packet);
-    count_ecn(acks, ecn);
+    remember(acks, packet, count);
+    count_ecn(acks, ecn, count);
     if (!eliciting)
         return;
-    acks->waiting++;
+    acks->waiting += count;
     if (acks->waiting >= acks->every || !in_order || ecn == 3)
         ptcp_acks_hurry(acks, now_us);
     else if (acks->due_us == UINT64_MAX)

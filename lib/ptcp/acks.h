@@ -33,9 +33,10 @@ void ptcp_acks_free(struct ptcp_acks *acks);
 uint64_t ptcp_acks_expected(const struct ptcp_acks *acks);
 /* False for duplicates and for numbers too old to tell. */
 bool ptcp_acks_is_new(const struct ptcp_acks *acks, uint64_t packet);
-/* Takes note of a packet that was processed. `ecn` as in enum stk_ecn. */
-void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint64_t now_us, bool eliciting,
-                    unsigned ecn);
+/* Takes note of `count` packets, from `packet` on, that were processed. `ecn` as in enum stk_ecn.
+ */
+void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint32_t count, uint64_t now_us,
+                    bool eliciting, unsigned ecn);
 /* An ACK shall leave at once, if anything has been received. */
 void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us);
 /* An ACK was sent, or there is none to send. */

@@ -1,6 +1,7 @@
 #include "arrival.h"
 
 #include "tag.h"
+#include "train.h"
 
 #include <assert.h>
 
@@ -147,13 +148,21 @@ static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const s
         on_connection(STK_CONTAINER(slot, struct ptcp_conn, slot), &arrival);
 }
 
+static void take_run(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run)
+{
+    for (unsigned i = 0; i < run->count;) {
+        const unsigned taken = ptcp_train_take(endpoint, now_us, run, i);
+
+        if (taken == 0)
+            take_packet(endpoint, now_us, run, stk_run_at(run, i), stk_run_size(run, i));
+        i += taken > 0 ? taken : 1;
+    }
+}
+
 void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
                 int count)
 {
     endpoint->now_us = now_us;
-    for (int r = 0; r < count; r++) {
-        for (unsigned i = 0; i < runs[r].count; i++)
-            take_packet(endpoint, now_us, &runs[r], stk_run_at(&runs[r], i),
-                        stk_run_size(&runs[r], i));
-    }
+    for (int r = 0; r < count; r++)
+        take_run(endpoint, now_us, &runs[r]);
 }

@@ -11,11 +11,7 @@ static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
 
-enum {
-    NUMBER_AT = PTCP_SHORT_HEADER_BYTES - 4,
-    OFFSET_AT = PTCP_SHORT_HEADER_BYTES + 1,
-    START_BYTES = OFFSET_AT + STK_VARINT_MAX_BYTES,
-};
+enum { START_BYTES = PTCP_STREAM_ONLY_AT + STK_VARINT_MAX_BYTES };
 
 /* What is the same for each packet of one call. */
 struct bulk {
@@ -40,14 +36,15 @@ static void write_start(const struct ptcp_conn *conn, struct bulk *bulk)
     ptcp_header_write(&writer,
                       &(struct ptcp_header){.type = PTCP_DATA, .destination = conn->peer_id});
     ptcp_stream_write(&writer, 0, bulk->payload, false, true);
-    assert(writer.at == bulk->start + OFFSET_AT + 1);
+    assert(writer.at == bulk->start + PTCP_STREAM_ONLY_AT + 1);
 }
 
 static struct bulk layout(const struct ptcp_conn *conn)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
     const uint16_t tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
-    const uint16_t header = (uint16_t)(OFFSET_AT + stk_varint_len(conn->engine->out.next));
+    const uint16_t header =
+        (uint16_t)(PTCP_STREAM_ONLY_AT + stk_varint_len(conn->engine->out.next));
     /* A tag covers the bytes, and who watches reads them: then they must be in the packet. */
     struct bulk bulk = {.full = full,
                         .header = header,
@@ -78,8 +75,6 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
     return (unsigned)min_u64(count, less(conn->skip_at, ring->next));
 }
 
-static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
-
 /* The stream's bytes stay where they are if they can: who seals the packet reads them there. */
 static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bulk, uint64_t offset,
                                   uint8_t *room)
@@ -99,8 +94,8 @@ static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk
     const size_t len = (size_t)bulk->full - bulk->tag;
 
     memcpy(at, bulk->start, sizeof(bulk->start)); /* maybe more than the header; bytes follow */
-    stk_store_be32(at + NUMBER_AT, (uint32_t)number);
-    stk_store_varint(at + OFFSET_AT, offset, (size_t)bulk->header - OFFSET_AT);
+    stk_store_be32(at + PTCP_SHORT_NUMBER_AT, (uint32_t)number);
+    stk_store_varint(at + PTCP_STREAM_ONLY_AT, offset, (size_t)bulk->header - PTCP_STREAM_ONLY_AT);
     const struct iovec tail = place_payload(conn, bulk, offset, at + bulk->header);
     if (bulk->tag)
         stk_store_be64(at + len, ptcp_tag(conn->peer_id, conn->slot.id, at, len));

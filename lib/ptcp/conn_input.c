@@ -335,7 +335,7 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
     if (!judge(conn, now_us, &outcome))
         return;
     if (!outcome.unkept)
-        ptcp_acks_take(&conn->engine->acks, packet, now_us, outcome.eliciting, run->ecn);
+        ptcp_acks_take(&conn->engine->acks, packet, 1, now_us, outcome.eliciting, run->ecn);
     PTCP_TRACE(conn->trace, updated, conn);
     ptcp_conn_step(conn, now_us);
     ptcp_endpoint_touch(conn->endpoint, conn);

@@ -70,6 +70,8 @@ enum {
     PTCP_VERSION = 1,
     PTCP_LONG_HEADER_BYTES = 22,
     PTCP_SHORT_HEADER_BYTES = 13,
+    PTCP_SHORT_NUMBER_AT = PTCP_SHORT_HEADER_BYTES - 4,
+    PTCP_STREAM_ONLY_AT = PTCP_SHORT_HEADER_BYTES + 1, /* its offset, where STREAM is the first */
     PTCP_TAG_BYTES = 8,
     PTCP_ACK_RANGES_MAX = 64,    /* in one ACK frame, sent or received */
     PTCP_STREAM_FRAMES_MAX = 16, /* in one packet */

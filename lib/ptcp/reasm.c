@@ -98,6 +98,16 @@ int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *dat
     return 0;
 }
 
+int ptcp_reasm_append(struct ptcp_reasm *reasm, const uint8_t *data, size_t len)
+{
+    const int rc = ptcp_store_write(&reasm->store, reasm->contiguous, data, len);
+
+    assert(reasm->ahead.count == 0 && reasm->contiguous + len <= reasm->fin_offset);
+    if (rc == 0)
+        reasm->contiguous += len;
+    return rc;
+}
+
 int ptcp_reasm_peek(const struct ptcp_reasm *reasm, struct iovec *iov, int max)
 {
     uint64_t offset = reasm->consumed;

@@ -30,6 +30,9 @@ void ptcp_reasm_free(struct ptcp_reasm *reasm);
  */
 int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *data, size_t len,
                    bool fin, uint64_t max_offset);
+/* The same for the bytes that are next, where none are there beyond them. Needs them to be within
+ * what was granted and before the FIN. */
+int ptcp_reasm_append(struct ptcp_reasm *reasm, const uint8_t *data, size_t len);
 /* Up to `max` slices of unread bytes; returns how many. */
 int ptcp_reasm_peek(const struct ptcp_reasm *reasm, struct iovec *iov, int max);
 void ptcp_reasm_consume(struct ptcp_reasm *reasm, size_t len);

@@ -53,6 +53,22 @@ void seal_replay_note(struct seal_replay *replay, uint64_t counter)
     replay->ring[word_of(counter)] |= bit_of(counter);
 }
 
+void seal_replay_note_row(struct seal_replay *replay, uint64_t first, unsigned count)
+{
+    const uint64_t row = UINT64_MAX >> (64 - count), last = first + count - 1;
+
+    assert(count >= 1 && count <= 64 && first >= replay->next && last < UINT64_MAX);
+    if (!replay->ring) {
+        note_narrow(replay, last);
+        replay->recent |= row;
+        return;
+    }
+    advance(replay, last);
+    replay->ring[word_of(first)] |= row << first % 64;
+    if (word_of(last) != word_of(first))
+        replay->ring[word_of(last)] |= row >> (64 - first % 64);
+}
+
 void seal_replay_widen(struct seal_replay *replay, uint64_t ring[SEAL_REPLAY_WORDS])
 {
     const uint64_t next = replay->next;

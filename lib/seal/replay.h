@@ -32,6 +32,8 @@ struct seal_replay {
 bool seal_replay_is_fresh(const struct seal_replay *replay, uint64_t counter);
 /* The counter must be fresh, and below UINT64_MAX. */
 void seal_replay_note(struct seal_replay *replay, uint64_t counter);
+/* `count` of them, 1 to 64, beginning with one that is not below `replay->next`. */
+void seal_replay_note_row(struct seal_replay *replay, uint64_t first, unsigned count);
 /* The ring is the caller's; what is older than the narrow window counts as seen. */
 void seal_replay_widen(struct seal_replay *replay, uint64_t ring[SEAL_REPLAY_WORDS]);
 /* The ring is not used any more. */

@@ -375,10 +375,24 @@ static struct seal_path *note_received(struct seal_association *a, struct seal_s
     return path;
 }
 
+static bool is_row(const uint64_t *counters, unsigned count)
+{
+    unsigned i = 1;
+
+    while (i < count && counters[i] == counters[0] + i)
+        i++;
+    return i == count;
+}
+
 /* Notes the genuine ones; a counter that stands twice in one run is genuine once. */
 static uint64_t note_counters(struct seal_session *s, const uint64_t *counters, unsigned count,
                               uint64_t genuine, struct stk_seal_stats *stats)
 {
+    if (genuine == UINT64_MAX >> (64 - count) && counters[0] >= s->replay.next &&
+        is_row(counters, count)) {
+        seal_replay_note_row(&s->replay, counters[0], count);
+        return genuine;
+    }
     for (unsigned i = 0; i < count; i++) {
         if (!(genuine >> i & 1)) {
             stats->forged++;
@@ -422,7 +436,8 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
 
 static bool may_open(const struct seal_session *s, uint64_t counter, struct stk_seal_stats *stats)
 {
-    if (counter < SEAL_REJECT_AFTER_PACKETS && seal_replay_is_fresh(&s->replay, counter))
+    if (counter < SEAL_REJECT_AFTER_PACKETS &&
+        (counter >= s->replay.next || seal_replay_is_fresh(&s->replay, counter)))
         return true;
     stats->replayed++;
     return false;

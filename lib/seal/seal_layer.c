@@ -236,15 +236,14 @@ static int send_down(struct stk_dgram_layer *layer, struct stk_run *runs, int co
     return sent;
 }
 
-/* Packets from `from` on that share type, receiver index and a sane length. */
-static unsigned count_alike(const struct stk_run *run, unsigned from, int type)
+/* Packets from `from` on, a sealed one, that share type, receiver index and a sane length. */
+static unsigned count_alike(const struct stk_run *run, unsigned from)
 {
     const uint8_t *first = stk_run_at(run, from);
     unsigned to = from + 1;
 
-    while (to < run->count &&
-           seal_message_type(stk_run_at(run, to), stk_run_size(run, to)) == type &&
-           !memcmp(stk_run_at(run, to) + 4, first + 4, 4))
+    while (to < run->count && stk_run_size(run, to) >= SEAL_OVERHEAD &&
+           !memcmp(stk_run_at(run, to), first, 8))
         to++;
     return to - from;
 }
@@ -275,7 +274,7 @@ static void take_run(struct seal_port *port, const struct stk_run *run)
         }
         struct stk_run part = *run;
         part.data = stk_run_at(run, i);
-        part.count = (uint16_t)count_alike(run, i, type);
+        part.count = (uint16_t)count_alike(run, i);
         part.last_size = stk_run_size(run, i + part.count - 1);
         if (part.count == 1)
             part.size = part.last_size;
