@@ -5,7 +5,8 @@
 enum {
     NEAR_US = 1000,
     SEND_BUFFER_NEAR = 4 << 20,
-    HELD_BYTES = 4096, /* or nearly a packet's */
+    HELD_SHARE = 16,    /* what is left of a turn is no run: it waits for what comes next */
+    CONTROL_BYTES = 64, /* that a run carries beside the stream's */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -51,10 +52,20 @@ static uint32_t others(const struct ptcp_conn *conn)
 
 static bool is_crowded(const struct ptcp_conn *conn) { return others(conn) >= places(conn->path); }
 
+/* What surely fits into one run, so that nothing is left which would lie there for a whole round.
+ */
+static uint64_t run_bytes(const struct ptcp_path *path)
+{
+    const uint64_t count = min_u64(STK_RUN_BYTES_MAX / path->mtu.current, STK_RUN_COUNT_MAX);
+    const uint64_t header = PTCP_SHORT_HEADER_BYTES + PTCP_STREAM_HEADER_MAX_BYTES;
+
+    return count * (ptcp_path_packet_size(path) - header) - CONTROL_BYTES;
+}
+
 /* What it may hold unsent: a turn's worth at least. */
 static uint64_t share(const struct ptcp_conn *conn)
 {
-    return max_u64(useful_unsent(conn->path) / (others(conn) + UINT64_C(1)), PTCP_QUANTUM_BYTES);
+    return max_u64(useful_unsent(conn->path) / (others(conn) + UINT64_C(1)), run_bytes(conn->path));
 }
 
 /*
@@ -92,12 +103,6 @@ static void offer(struct ptcp_conn *conn)
     ptcp_conn_raise(conn, PTCP_TX);
 }
 
-/* Fewer make no run: they wait for what comes next. A quantum is always more. */
-static uint64_t held_bytes(const struct ptcp_path *path)
-{
-    return max_u64(HELD_BYTES, ptcp_path_packet_size(path) - UINT64_C(64));
-}
-
 /* Room that is worth a word; where users are invited, it has its turn first. */
 static uint64_t worthwhile(const struct ptcp_conn *conn)
 {
@@ -107,7 +112,7 @@ static uint64_t worthwhile(const struct ptcp_conn *conn)
         return limit / 4;
     const uint64_t most = min_u64(limit, share(conn));
     if (ptcp_turn_waits(&conn->turn) && is_crowded(conn))
-        return most - min_u64(most, held_bytes(conn->path));
+        return most - most / HELD_SHARE;
     return most / 4;
 }
 
