@@ -47,7 +47,8 @@ static struct {
     struct ptcp_conn *conn;
     struct stk_prng prng;
     struct stk_addr addr;
-    uint64_t now_us, id, next;             /* the liar's id and packet number */
+    uint64_t now_us, id, next; /* the liar's id and packet number */
+    uint64_t association;
     uint64_t peer_id, peer_next;           /* the victim's, + 1 */
     uint64_t in, in_bytes, out, out_bytes; /* packets to and from the victim */
     bool saw_reset;
@@ -63,7 +64,7 @@ static inline void deliver(const uint8_t *bytes, size_t size)
                                 .size = (uint16_t)size,
                                 .last_size = (uint16_t)size,
                                 .count = 1,
-                                .association = ASSOCIATION,
+                                .association = liar.association,
                                 .early = liar.early};
 
     liar.in++;
@@ -193,6 +194,7 @@ static inline void make_victim(void)
     stk_prng_seed(&liar.prng, 1);
     liar.now_us = 1000000;
     liar.id = 42;
+    liar.association = ASSOCIATION;
     liar.next = 1;
     liar.buffer = malloc(PTCP_OUTPUT_BYTES_MIN);
     CU_ASSERT_EQUAL_FATAL(ptcp_endpoint_new(&options, &liar.victim), 0);
@@ -227,5 +229,18 @@ static inline void end_liar(void)
 }
 
 static inline size_t grown(void) { return peak - liar.base; }
+
+/* The victim writes as much as is taken. */
+static inline uint64_t write_all(void)
+{
+    static uint8_t block[65536];
+    uint64_t total = 0;
+    long took;
+
+    while ((took = ptcp_conn_send(liar.conn, liar.now_us, &(struct iovec){block, sizeof block},
+                                  1)) > 0)
+        total += (uint64_t)took;
+    return total;
+}
 
 #endif

@@ -63,21 +63,32 @@ static void it_never_exceeds_its_maximum(void)
     for (int i = 0; i < 100; i++)
         ptcp_flow_arrived(&flow, MOST, 0, now_us, RTT_US);
     CU_ASSERT_EQUAL(flow.window, MOST);
-    ptcp_flow_blocked(&flow, 0, now_us + RTT_US, RTT_US);
+    ptcp_flow_blocked(&flow, MOST, 0, now_us + RTT_US, RTT_US);
     CU_ASSERT_EQUAL(flow.window, MOST);
 }
 
 static void who_is_stopped_by_holes_gets_more_once_an_rtt(void)
 {
     set_up();
-    ptcp_flow_blocked(&flow, 0, now_us, RTT_US);
+    ptcp_flow_blocked(&flow, WINDOW, 0, now_us, RTT_US);
     CU_ASSERT_EQUAL(flow.window, 2 * WINDOW);
-    ptcp_flow_blocked(&flow, 0, now_us + RTT_US - 1, RTT_US);
+    ptcp_flow_blocked(&flow, 2 * WINDOW, 0, now_us + RTT_US - 1, RTT_US);
     CU_ASSERT_EQUAL(flow.window, 2 * WINDOW);
-    ptcp_flow_blocked(&flow, WINDOW / 2 + 1, now_us + RTT_US, RTT_US);
+    ptcp_flow_blocked(&flow, 2 * WINDOW, WINDOW / 2 + 1, now_us + RTT_US, RTT_US);
     CU_ASSERT_EQUAL(flow.window, 2 * WINDOW);
-    ptcp_flow_blocked(&flow, WINDOW / 2, now_us + RTT_US, RTT_US);
+    ptcp_flow_blocked(&flow, 2 * WINDOW, WINDOW / 2, now_us + RTT_US, RTT_US);
     CU_ASSERT_EQUAL(flow.window, 4 * WINDOW);
+}
+
+static void to_say_so_is_not_enough(void)
+{
+    set_up();
+    ptcp_flow_blocked(&flow, WINDOW / 4 - 1, 0, now_us, RTT_US);
+    CU_ASSERT_EQUAL(flow.window, WINDOW);
+    ptcp_flow_blocked(&flow, WINDOW / 4, 0, now_us, RTT_US);
+    CU_ASSERT_EQUAL(flow.window, 2 * WINDOW);
+    ptcp_flow_blocked(&flow, WINDOW * 3 / 4 - 1, 0, now_us + RTT_US, RTT_US);
+    CU_ASSERT_EQUAL(flow.window, 2 * WINDOW);
 }
 
 static CU_TestInfo tests[] = {
@@ -88,6 +99,7 @@ static CU_TestInfo tests[] = {
     {"it never exceeds its maximum", it_never_exceeds_its_maximum},
     {"who is stopped by holes gets more once an RTT",
      who_is_stopped_by_holes_gets_more_once_an_rtt},
+    {"to say so is not enough", to_say_so_is_not_enough},
     CU_TEST_INFO_NULL,
 };
 

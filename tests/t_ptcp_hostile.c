@@ -5,19 +5,6 @@
  */
 #include "ptcp_liar.h"
 
-/* The victim writes as much as is taken. */
-static uint64_t write_all(void)
-{
-    static uint8_t block[65536];
-    uint64_t total = 0;
-    long took;
-
-    while ((took = ptcp_conn_send(liar.conn, liar.now_us, &(struct iovec){block, sizeof block},
-                                  1)) > 0)
-        total += (uint64_t)took;
-    return total;
-}
-
 static void forged_reports_of_small_sizes_change_nothing_that_passes(void)
 {
     connect_liar(0);

@@ -121,6 +121,36 @@ static void without_memory_nothing_is_taken(void)
     ptcp_pool_free(&pool);
 }
 
+static void a_full_list_of_holes_lets_bytes_in_order_pass(void)
+{
+    enum { PIECE = 2 };
+    struct ptcp_pool pool;
+    struct ptcp_reasm reasm;
+    uint64_t end = 1000;
+
+    fill_data();
+    ptcp_pool_init(&pool, 1 << 20);
+    ptcp_reasm_init(&reasm, &pool);
+    for (int i = 0; i < PTCP_REASM_HOLES_MAX; i++, end += 2 * PIECE)
+        CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, end, data + end, PIECE, false, STREAM), 0);
+    CU_ASSERT_EQUAL(reasm.ahead_bytes, PTCP_REASM_HOLES_MAX * PIECE);
+    CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, end, data + end, PIECE, false, STREAM), STK_ELIMIT);
+    CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 0, data, 10, false, STREAM), 0);
+    CU_ASSERT_EQUAL(reasm.contiguous, 10);
+    CU_ASSERT_EQUAL(reasm.ahead.count, PTCP_REASM_HOLES_MAX);
+    /* Up to the middle of a hole, over 100 pieces. */
+    CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 5, data + 5, 995 + 400 - 1, false, STREAM), 0);
+    CU_ASSERT_EQUAL(reasm.contiguous, 1399);
+    CU_ASSERT_EQUAL(reasm.ahead.count, PTCP_REASM_HOLES_MAX - 100);
+    CU_ASSERT_EQUAL(reasm.ahead_bytes, (PTCP_REASM_HOLES_MAX - 100) * PIECE);
+    /* And to the edge of the next one. */
+    CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 1399, data + 1399, 1, false, STREAM), 0);
+    CU_ASSERT_EQUAL(reasm.contiguous, 1400 + PIECE);
+    CU_ASSERT_EQUAL(reasm.ahead_bytes, (PTCP_REASM_HOLES_MAX - 101) * PIECE);
+    ptcp_reasm_free(&reasm);
+    ptcp_pool_free(&pool);
+}
+
 /* A network of one: pieces are sent, then lost or acknowledged in any order. */
 static void every_byte_is_sent_until_it_is_acknowledged(void)
 {
@@ -194,6 +224,8 @@ static CU_TestInfo tests[] = {
     {"the bytes that came first stand", the_bytes_that_came_first_stand},
     {"rules of window and fin are enforced", rules_of_window_and_fin_are_enforced},
     {"without memory nothing is taken", without_memory_nothing_is_taken},
+    {"a full list of holes lets bytes in order pass",
+     a_full_list_of_holes_lets_bytes_in_order_pass},
     {"every byte is sent until it is acknowledged", every_byte_is_sent_until_it_is_acknowledged},
     {"offsets near two to the 62 work", offsets_near_two_to_the_62_work},
     CU_TEST_INFO_NULL,

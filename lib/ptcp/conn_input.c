@@ -153,13 +153,14 @@ static void count_behind_hole(struct ptcp_conn *conn, uint64_t now_us, uint64_t 
 static int take_stream(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_frame *frame)
 {
     const uint64_t before = conn->engine->in.contiguous;
+    const uint64_t received = ptcp_reasm_received(&conn->engine->in);
     const int rc = ptcp_reasm_put(&conn->engine->in, frame->value, frame->data, frame->len,
                                   frame->fin, conn->engine->flow.granted);
 
     if (rc == 0 && conn->engine->in.contiguous > before)
         ptcp_conn_raise(conn, PTCP_RX);
     if (rc == 0 && conn->engine->in.ahead.count > 0)
-        count_behind_hole(conn, now_us, frame->len);
+        count_behind_hole(conn, now_us, ptcp_reasm_received(&conn->engine->in) - received);
     return rc;
 }
 
@@ -174,7 +175,9 @@ static void take_max_data(struct ptcp_conn *conn, uint64_t limit)
 static void take_blocked(struct ptcp_conn *conn, uint64_t now_us)
 {
     const uint64_t window = conn->engine->flow.window;
-    ptcp_flow_blocked(&conn->engine->flow, ptcp_reasm_readable(&conn->engine->in), now_us,
+    const struct ptcp_reasm *in = &conn->engine->in;
+
+    ptcp_flow_blocked(&conn->engine->flow, ptcp_reasm_received(in), ptcp_reasm_readable(in), now_us,
                       conn->path->rtt.smoothed_us);
     ptcp_conn_bound_window(conn, window);
     conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;

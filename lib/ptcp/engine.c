@@ -86,7 +86,7 @@ static void make_receiver(const struct ptcp_conn *conn, struct ptcp_engine *engi
     ptcp_flow_init(&engine->flow, rest->window, rest->window_max);
     engine->flow.granted = rest->granted;
     engine->flow.peer_limit = rest->peer_limit;
-    engine->flow.mark = rest->received;
+    engine->flow.mark = engine->flow.grown_at = rest->received;
     engine->flow.mark_us = conn->endpoint->now_us;
 }
 
@@ -222,7 +222,7 @@ void ptcp_conn_bound_window(struct ptcp_conn *conn, uint64_t before)
     struct ptcp_flow *flow = &conn->engine->flow;
     const uint64_t grown = flow->window - before;
 
-    if (endpoint->windows + grown > endpoint->options.memory_bytes)
+    if (endpoint->windows + flow->window > endpoint->options.memory_bytes)
         flow->window = before;
     else
         endpoint->windows += grown;

@@ -70,8 +70,8 @@ bool ptcp_conn_is_quiet(const struct ptcp_conn *conn);
 /* Needs a quiet connection. */
 void ptcp_conn_rest(struct ptcp_conn *conn);
 void ptcp_engine_free(struct ptcp_conn *conn);
-/* Its window was `before` and may have grown: only if the port's memory has room for all windows.
- */
+/* Its window was `before` and may have grown: only if all windows leave as much of the port's
+ * memory for others. */
 void ptcp_conn_bound_window(struct ptcp_conn *conn, uint64_t before);
 
 #endif

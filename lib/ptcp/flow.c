@@ -27,10 +27,13 @@ void ptcp_flow_arrived(struct ptcp_flow *flow, uint64_t bytes, uint64_t unread, 
     flow->arrived_us = now_us;
 }
 
-void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t unread, uint64_t now_us, uint64_t rtt_us)
+void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t received, uint64_t unread, uint64_t now_us,
+                       uint64_t rtt_us)
 {
-    if (unread > flow->window / 4 || now_us - flow->grown_us < rtt_us)
+    if (unread > flow->window / 4 || received - flow->grown_at < flow->window / 4 ||
+        now_us - flow->grown_us < rtt_us)
         return;
+    flow->grown_at = received;
     flow->grown_us = now_us;
     grow(flow);
 }

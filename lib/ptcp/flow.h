@@ -14,10 +14,10 @@ struct ptcp_flow {
     uint64_t granted;             /* the offset last told to the peer */
     uint64_t mark, mark_us;       /* consumed offset and time when the window was last judged */
     uint64_t arrived, arrived_us; /* bytes that came behind holes, since then */
-    uint64_t grown_us;            /* when it last grew because the peer was blocked */
-    uint64_t peer_limit;          /* the offset that the peer granted */
-    uint64_t blocked_at;          /* a limit that was already reported; UINT64_MAX: none */
-    bool update;                  /* MAX_DATA must be sent (again) */
+    uint64_t grown_us, grown_at; /* when it last grew because the peer was blocked; bytes by then */
+    uint64_t peer_limit;         /* the offset that the peer granted */
+    uint64_t blocked_at;         /* a limit that was already reported; UINT64_MAX: none */
+    bool update;                 /* MAX_DATA must be sent (again) */
 };
 
 void ptcp_flow_init(struct ptcp_flow *flow, uint64_t window, uint64_t window_max);
@@ -30,10 +30,12 @@ void ptcp_flow_consumed(struct ptcp_flow *flow, uint64_t offset, uint64_t now_us
 void ptcp_flow_arrived(struct ptcp_flow *flow, uint64_t bytes, uint64_t unread, uint64_t now_us,
                        uint64_t rtt_us);
 /*
- * The peer says that the window stops it. If little lies unread, holes are the cause, not the
- * reader: losses need a window of several round trips.
+ * The peer says that the window stops it; `received` bytes have come since the stream began. If
+ * little lies unread, the reader is not the cause: losses need a window of several round trips.
+ * What the peer says alone is worth nothing: a quarter of it must have come since it last grew so.
  */
-void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t unread, uint64_t now_us, uint64_t rtt_us);
+void ptcp_flow_blocked(struct ptcp_flow *flow, uint64_t received, uint64_t unread, uint64_t now_us,
+                       uint64_t rtt_us);
 /* The offset to tell the peer now; it is then granted. */
 uint64_t ptcp_flow_grant(struct ptcp_flow *flow, uint64_t consumed);
 /* The peer's MAX_DATA; false if it is not news. */

@@ -36,10 +36,24 @@ static bool breaks_a_rule(const struct ptcp_reasm *reasm, uint64_t end, bool fin
            (end < highest(reasm) || (reasm->fin_offset != UINT64_MAX && reasm->fin_offset != end));
 }
 
-/* Writes the parts of [first, end) that are not there yet. */
-static int write_gaps(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, const uint8_t *data)
+/* What lies unread, or behind a hole, is to leave as much for everybody else. */
+static bool may_grow(const struct ptcp_reasm *reasm, uint64_t first)
+{
+    const struct ptcp_pool *pool = reasm->store.pool;
+    const uint64_t left = ptcp_pool_left(pool);
+
+    if (first == reasm->contiguous)
+        return ptcp_reasm_readable(reasm) / PTCP_CHUNK_BYTES < left;
+    return left > pool->limit / 4 && reasm->store.held < left / 4;
+}
+
+/* Writes the parts of [first, end) that are not there yet; how many bytes these are, or an error.
+ */
+static long write_gaps(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, const uint8_t *data)
 {
     const uint64_t base = first;
+    const bool grow = may_grow(reasm, first);
+    long written = 0;
 
     for (uint32_t i = ptcp_ranges_find(&reasm->ahead, first); first < end; i++) {
         const bool more = i < reasm->ahead.count;
@@ -48,36 +62,48 @@ static int write_gaps(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, co
 
         if (first < stop) {
             const int rc =
-                ptcp_store_write(&reasm->store, first, data + (first - base), stop - first);
+                ptcp_store_write(&reasm->store, first, data + (first - base), stop - first, grow);
             if (rc < 0)
                 return rc;
+            written += (long)(stop - first);
         }
         if (!more)
             break;
         first = max_u64(first, have->end);
     }
-    return 0;
+    return written;
+}
+
+/* All bytes below `end` are there, and perhaps some that follow. No list needs room for that. */
+static void advance(struct ptcp_reasm *reasm, uint64_t end, uint64_t received)
+{
+    for (uint32_t i = 0; i < reasm->ahead.count; i++) {
+        const struct ptcp_range *next = ptcp_ranges_at(&reasm->ahead, i);
+
+        if (next->first > end)
+            break;
+        end = max_u64(end, next->end);
+    }
+    ptcp_ranges_remove_below(&reasm->ahead, end);
+    reasm->contiguous = end;
+    reasm->ahead_bytes = received - end;
 }
 
 static int take(struct ptcp_reasm *reasm, uint64_t first, uint64_t end, const uint8_t *data)
 {
-    int rc = write_gaps(reasm, first, end, data);
+    const long written = write_gaps(reasm, first, end, data);
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    if (first == reasm->contiguous && reasm->ahead.count == 0) {
-        reasm->contiguous = end;
+    if (written < 0)
+        return (int)written;
+    if (first == reasm->contiguous) {
+        advance(reasm, end, ptcp_reasm_received(reasm) + (uint64_t)written);
         return 0;
     }
     rc = ptcp_ranges_add(&reasm->ahead, first, end);
-    if (rc < 0)
-        return rc;
-    const struct ptcp_range *lowest = ptcp_ranges_at(&reasm->ahead, 0);
-    if (lowest->first == reasm->contiguous) {
-        reasm->contiguous = lowest->end;
-        ptcp_ranges_drop_lowest(&reasm->ahead);
-    }
-    return 0;
+    if (rc == 0)
+        reasm->ahead_bytes += (uint64_t)written;
+    return rc;
 }
 
 int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *data, size_t len,
@@ -100,7 +126,8 @@ int ptcp_reasm_put(struct ptcp_reasm *reasm, uint64_t offset, const uint8_t *dat
 
 int ptcp_reasm_append(struct ptcp_reasm *reasm, const uint8_t *data, size_t len)
 {
-    const int rc = ptcp_store_write(&reasm->store, reasm->contiguous, data, len);
+    const int rc = ptcp_store_write(&reasm->store, reasm->contiguous, data, len,
+                                    may_grow(reasm, reasm->contiguous));
 
     assert(reasm->ahead.count == 0 && reasm->contiguous + len <= reasm->fin_offset);
     if (rc == 0)

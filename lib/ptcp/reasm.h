@@ -3,6 +3,9 @@
  *
  * It never holds more than the window that was granted. Where segments overlap, the bytes that
  * arrived first stand. Readers see slices of its memory until they consume them.
+ *
+ * Where the port's memory gets short, bytes behind holes are refused first: a quarter of it is kept
+ * for those that are next in order, so that holes get filled, and memory free.
  */
 #ifndef STK_PTCP_REASM_H
 #define STK_PTCP_REASM_H
@@ -17,6 +20,7 @@ enum { PTCP_REASM_HOLES_MAX = 4096 };
 struct ptcp_reasm {
     struct ptcp_store store;
     struct ptcp_ranges ahead; /* received above `contiguous` */
+    uint64_t ahead_bytes;     /* in all of these */
     uint64_t consumed, contiguous;
     uint64_t fin_offset; /* UINT64_MAX: not known yet */
 };
@@ -40,6 +44,11 @@ void ptcp_reasm_consume(struct ptcp_reasm *reasm, size_t len);
 static inline uint64_t ptcp_reasm_readable(const struct ptcp_reasm *reasm)
 {
     return reasm->contiguous - reasm->consumed;
+}
+/* All that has ever arrived. */
+static inline uint64_t ptcp_reasm_received(const struct ptcp_reasm *reasm)
+{
+    return reasm->contiguous + reasm->ahead_bytes;
 }
 /* All bytes up to the FIN have arrived. */
 static inline bool ptcp_reasm_complete(const struct ptcp_reasm *reasm)

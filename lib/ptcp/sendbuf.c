@@ -35,7 +35,8 @@ static size_t put_slice(struct ptcp_sendbuf *buf, const uint8_t *data, size_t le
         const size_t to_edge = PTCP_CHUNK_BYTES - buf->end % PTCP_CHUNK_BYTES;
         const size_t part = min_u64(len - done, to_edge);
 
-        if (ptcp_store_write(&buf->store, buf->end, data + done, part) < 0)
+        if (ptcp_store_write(&buf->store, buf->end, data + done, part,
+                             buf->store.held < ptcp_pool_left(buf->store.pool)) < 0)
             break;
         buf->end += part;
         done += part;

@@ -60,7 +60,7 @@ static uint8_t *pool_get(struct ptcp_pool *pool)
 {
     uint8_t *chunk;
 
-    if (pool->used >= pool->limit)
+    if (ptcp_pool_left(pool) == 0)
         return NULL;
     chunk = pool->spare ? take_spare(pool) : chunk_new();
     if (!chunk)
@@ -133,28 +133,31 @@ static int widen(struct ptcp_store *store, uint64_t index)
     return 0;
 }
 
-static uint8_t *chunk_for(struct ptcp_store *store, uint64_t index)
+static uint8_t *chunk_for(struct ptcp_store *store, uint64_t index, bool grow)
 {
     uint8_t **place;
 
     if (store->capacity == 0 || index < store->first || index - store->first >= store->capacity) {
-        if (widen(store, index) < 0)
+        if (!grow || widen(store, index) < 0)
             return NULL;
     }
     place = slot(store, index);
-    if (!*place)
+    if (!*place && grow) {
         *place = pool_get(store->pool);
+        store->held += *place != NULL;
+    }
     return *place;
 }
 
-int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len)
+int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len,
+                     bool grow)
 {
     const uint8_t *from = data;
 
     while (len > 0) {
         const size_t start = offset % PTCP_CHUNK_BYTES;
         const size_t part = len < PTCP_CHUNK_BYTES - start ? len : PTCP_CHUNK_BYTES - start;
-        uint8_t *chunk = chunk_for(store, offset / PTCP_CHUNK_BYTES);
+        uint8_t *chunk = chunk_for(store, offset / PTCP_CHUNK_BYTES, grow);
 
         if (!chunk)
             return -ENOMEM;
@@ -197,8 +200,10 @@ void ptcp_store_drop_below(struct ptcp_store *store, uint64_t offset)
     for (uint32_t n = 0; store->capacity && store->first < index && n < store->capacity; n++) {
         uint8_t **place = slot(store, store->first);
 
-        if (*place)
+        if (*place) {
             pool_put(store->pool, *place);
+            store->held--;
+        }
         *place = NULL;
         store->first++;
     }

@@ -7,6 +7,7 @@
 #ifndef STK_PTCP_STORE_H
 #define STK_PTCP_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,11 @@ struct ptcp_pool {
 
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
 void ptcp_pool_free(struct ptcp_pool *pool); /* all chunks must be back */
+/* Chunks that can still be lent: who holds as many already is to take no more of them. */
+static inline uint32_t ptcp_pool_left(const struct ptcp_pool *pool)
+{
+    return pool->used < pool->limit ? pool->limit - pool->used : 0;
+}
 /* When ptcp_pool_trim() is due: it gives back what the last while had no use for. */
 uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us);
 void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us);
@@ -36,13 +42,18 @@ struct ptcp_store {
     uint8_t **chunks;  /* chunk i of the stream at i % capacity; NULL where no byte is */
     uint64_t first;    /* lowest chunk that may be present */
     uint32_t capacity; /* a power of two; 0: no memory at all */
+    uint32_t held;     /* chunks that are present */
 };
 
 void ptcp_store_init(struct ptcp_store *store, struct ptcp_pool *pool);
 void ptcp_store_free(struct ptcp_store *store); /* empty again, and usable */
 
-/* Writes bytes at or above everything dropped. 0, or -ENOMEM with part of it written. */
-int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len);
+/*
+ * Writes bytes at or above everything dropped. 0, or -ENOMEM with part of it written. `grow`: where
+ * there is no chunk yet, one is taken.
+ */
+int ptcp_store_write(struct ptcp_store *store, uint64_t offset, const void *data, size_t len,
+                     bool grow);
 /*
  * The contiguous part of [offset, offset + len) at its start; those bytes must have been written.
  * The PTCP_CHUNK_HEAD_BYTES before it are memory of the store's.
