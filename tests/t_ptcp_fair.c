@@ -212,6 +212,70 @@ static void what_nobody_acknowledges_leaves_memory_for_others(void)
     end_all();
 }
 
+/* --- Turns ------------------------------------------------------------------------------------ */
+
+static void ask_to_open(struct pair *pair, uint16_t port)
+{
+    const struct ptcp_params params = {.window = WINDOW};
+    const uint64_t id = stk_prng_next(&pair->prng) | 1;
+    const struct stk_addr kept = pair->addr[PAIR_A];
+    uint8_t packet[128];
+    struct stk_writer writer = stk_writer_of(packet, sizeof packet);
+
+    ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
+    ptcp_params_write(&writer, &params);
+    const size_t size = (size_t)(writer.at - packet);
+    stk_store_be64(packet + size, ptcp_tag(0, id, packet, size));
+    stk_addr_parse_ip(&pair->addr[PAIR_A], "198.51.100.9", port);
+    pair_inject(pair, PAIR_B, packet, size + PTCP_TAG_BYTES);
+    pair->addr[PAIR_A] = kept;
+}
+
+/* Strangers ask to open in each turn; the socket takes so many runs a turn. */
+static void a_flood_of_openings_leaves_turns_for_transfers(void)
+{
+    enum { TURNS = 1000, ASK = 64, RUNS = 32 };
+    static uint8_t block[65536];
+    struct ptcp_conn *a, *b;
+    unsigned replies = 0;
+    struct pair pair;
+
+    pair_init(&pair, 1, false);
+    pair_connect(&pair, &a, &b);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+    pair_run_for(&pair, 100000);
+    pair.net.rate_bytes_per_s = 100000000;
+    const uint64_t before = a->engine ? a->engine->in.contiguous : a->rest.received;
+    for (int turn = 0; turn < TURNS; turn++) {
+        struct stk_run run;
+        struct iovec slice;
+
+        for (uint16_t i = 0; i < ASK; i++)
+            ask_to_open(&pair, (uint16_t)(1024 + i));
+        ptcp_conn_send(b, pair.now_us, &(struct iovec){block, sizeof block}, 1);
+        for (int i = 0; i < RUNS && ptcp_output(pair.end[PAIR_B], pair.now_us, &run, pair.buffer,
+                                                PTCP_OUTPUT_BYTES_MIN);
+             i++) {
+            stk_run_flatten(&run);
+            if (run.data[0] == PTCP_RETRY)
+                replies++;
+            else
+                for (unsigned n = 0; n < run.count; n++)
+                    pair_send(&pair, PAIR_B, stk_run_at(&run, n), stk_run_size(&run, n), false);
+        }
+        pair_flush(&pair, PAIR_A);
+        pair.now_us += 1000;
+        for (int side = 0; side < 2; side++)
+            ptcp_timeout(pair.end[side], pair.now_us);
+        pair_deliver(&pair);
+        while (ptcp_conn_peek(a, &slice, 1) > 0)
+            ptcp_conn_consume(a, pair.now_us, slice.iov_len);
+    }
+    CU_ASSERT_TRUE(replies >= TURNS * 8); /* and nobody is forgotten */
+    CU_ASSERT_TRUE(a->engine && a->engine->in.contiguous > before + (4 << 20));
+    pair_free(&pair);
+}
+
 static CU_TestInfo tests[] = {
     {"a window does not grow by asking", a_window_does_not_grow_by_asking},
     {"a window does not grow by copies behind a hole",
@@ -222,6 +286,8 @@ static CU_TestInfo tests[] = {
     {"what nobody reads leaves memory for others", what_nobody_reads_leaves_memory_for_others},
     {"what nobody acknowledges leaves memory for others",
      what_nobody_acknowledges_leaves_memory_for_others},
+    {"a flood of openings leaves turns for transfers",
+     a_flood_of_openings_leaves_turns_for_transfers},
     CU_TEST_INFO_NULL,
 };
 

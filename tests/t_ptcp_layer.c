@@ -267,6 +267,55 @@ static void unknown_congestion_control_is_refused(void)
     tear_down();
 }
 
+/* --- A loop that goes ------------------------------------------------------------------------- */
+
+enum { MANY = 60 }; /* more than go out in one turn */
+
+static struct {
+    int opened, reset;
+} crowd;
+
+static void crowd_opened(struct stk_conn *conn)
+{
+    (void)conn;
+    crowd.opened++;
+}
+
+static void crowd_closed(struct stk_conn *conn, const struct stk_error *error)
+{
+    (void)conn;
+    crowd.reset += error && error->code == -ECONNRESET;
+}
+
+static const struct stk_protocol crowd_protocol = {.opened = crowd_opened, .closed = crowd_closed};
+
+static void a_loop_that_goes_tells_all_peers_of_its_connections(void)
+{
+    struct stk_error error = {.code = 0};
+    struct stk_loop *other;
+    char recipe[128];
+
+    crowd.opened = crowd.reset = 0;
+    set_up(NULL);
+    CU_ASSERT_EQUAL_FATAL(stk_loop_new(NULL, &other), 0);
+    CU_ASSERT_EQUAL_FATAL(stk_listen(world.loop, "/ip4/127.0.0.1/udp/0/ptcp", &crowd_protocol, NULL,
+                                     &world.listener, &error),
+                          0);
+    listener_recipe(recipe, sizeof(recipe));
+    for (int i = 0; i < MANY; i++)
+        CU_ASSERT_EQUAL(stk_connect(other, recipe, &crowd_protocol, NULL, NULL, &error), 0);
+    while (crowd.opened < 2 * MANY) {
+        stk_loop_turn(other, 1000);
+        stk_loop_turn(world.loop, 1000);
+    }
+    stk_loop_free(other);
+    crowd.reset = 0; /* what has come is in the socket's buffer now */
+    for (int i = 0; i < MANY && crowd.reset < MANY; i++)
+        stk_loop_turn(world.loop, 1000);
+    CU_ASSERT_EQUAL(crowd.reset, MANY);
+    tear_down();
+}
+
 static CU_TestInfo tests[] = {
     {"bytes pass both ways and both ends close", bytes_pass_both_ways_and_both_ends_close},
     {"a port without listener refuses", a_port_without_listener_refuses},
@@ -276,6 +325,8 @@ static CU_TestInfo tests[] = {
     {"a listener takes no more connections than it may",
      a_listener_takes_no_more_connections_than_it_may},
     {"unknown congestion control is refused", unknown_congestion_control_is_refused},
+    {"a loop that goes tells all peers of its connections",
+     a_loop_that_goes_tells_all_peers_of_its_connections},
     CU_TEST_INFO_NULL,
 };
 

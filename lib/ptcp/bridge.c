@@ -189,7 +189,10 @@ static void say_goodbye(struct ptcp_bridge *bridge)
     void *scratch = stk_alloc(PTCP_OUTPUT_BYTES_MIN);
 
     ptcp_say_goodbye(bridge->endpoint);
-    flush(bridge, scratch);
+    do {
+        bridge->more = false;
+        flush(bridge, scratch);
+    } while (bridge->more);
     stk_free(scratch);
     destroy(bridge);
 }

@@ -26,6 +26,8 @@ enum {
     PTCP_CONNECTIONS_MAX = 1 << 20,
     PTCP_CONNECTIONS_DEFAULT = 1 << 16, /* of a listener that was told nothing */
     PTCP_REPLIES_MAX = 64,              /* stateless answers that wait for output */
+    PTCP_SOURCES = 3,                   /* of runs: answers, connections that are ready, paths */
+    PTCP_SOURCE_RUNS = 8,               /* of one, before others that wait get theirs */
     PTCP_OUTPUT_GATHER_BYTES = STK_RUN_COUNT_MAX * sizeof(struct iovec),
     PTCP_RETRY_US = 10000, /* what was due, and could not be done, is tried again */
     PTCP_OUTPUT_BYTES_MIN = 65536 + 1024 + PTCP_OUTPUT_GATHER_BYTES,
@@ -84,8 +86,9 @@ struct ptcp_endpoint {
     struct stk_node active;     /* paths at which somebody waits, and may send */
     struct ptcp_reply *replies; /* a ring; NULL before the first one */
     uint32_t reply_first, reply_count;
-    struct ptcp_reply *sending; /* the one whose addresses a run points to; NULL: not yet */
-    struct iovec *gather;       /* in the buffer of ptcp_output(): the run's stream bytes */
+    struct ptcp_reply *sending;   /* the one whose addresses a run points to; NULL: not yet */
+    struct iovec *gather;         /* in the buffer of ptcp_output(): the run's stream bytes */
+    uint8_t served[PTCP_SOURCES]; /* runs of each since all had theirs: endpoint_output.c */
     uint8_t cookie_key[PTCP_COOKIE_KEY_BYTES], id_key[16];
     struct ptcp_tracer *tracer; /* watches connections to come; NULL: nobody does */
 };

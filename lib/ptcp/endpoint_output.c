@@ -5,6 +5,7 @@
 #include "tag.h"
 
 #include <assert.h>
+#include <string.h>
 
 static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
                           const struct ptcp_reply *reply, uint8_t *at)
@@ -63,10 +64,15 @@ static bool next_reply(struct ptcp_endpoint *endpoint, uint64_t now_us)
     return true;
 }
 
-static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
-                         uint8_t *buffer)
+static bool serve_replies(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
+                          uint8_t *buffer, size_t capacity)
 {
-    const struct ptcp_reply *reply = endpoint->sending;
+    const struct ptcp_reply *reply;
+
+    (void)capacity;
+    if (!next_reply(endpoint, now_us))
+        return false;
+    reply = endpoint->sending;
     const bool plain = reply->association == 0;
     *run = (struct stk_run){.data = buffer + endpoint->options.head,
                             .count = 1,
@@ -75,6 +81,7 @@ static void output_reply(struct ptcp_endpoint *endpoint, uint64_t now_us, struct
                             .local = plain && reply->local.len ? &reply->local : NULL};
     run->size = run->last_size = (uint16_t)write_reply(endpoint, now_us, reply, run->data);
     run->stride = (uint32_t)run->size + endpoint->options.head + endpoint->options.tail;
+    return true;
 }
 
 /* It has nothing to send now: sleep until its next deadline, or for ever. */
@@ -181,6 +188,39 @@ static bool serve_paths(struct ptcp_endpoint *endpoint, uint64_t now_us, struct 
     return false;
 }
 
+static bool serve_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
+                        uint8_t *buffer, size_t capacity)
+{
+    while (!stk_list_empty(&endpoint->ready)) {
+        struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
+
+        if (look_after(endpoint, conn, now_us, run, buffer, capacity)) {
+            ptcp_company_controls(endpoint, conn, now_us, run, capacity);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first that has anything goes first, but strangers who ask much must not stop the others. */
+static bool (*const sources[PTCP_SOURCES])(struct ptcp_endpoint *endpoint, uint64_t now_us,
+                                           struct stk_run *run, uint8_t *buffer,
+                                           size_t capacity) = {serve_replies, serve_ready,
+                                                               serve_paths};
+
+static bool serve_sources(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run,
+                          uint8_t *buffer, size_t capacity)
+{
+    for (int i = 0; i < PTCP_SOURCES; i++) {
+        if (endpoint->served[i] < PTCP_SOURCE_RUNS &&
+            sources[i](endpoint, now_us, run, buffer, capacity)) {
+            endpoint->served[i]++;
+            return true;
+        }
+    }
+    return false;
+}
+
 int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run *run, void *buffer,
                 size_t capacity)
 {
@@ -189,18 +229,9 @@ int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run 
 
     assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
     endpoint->now_us = now_us;
-    if (next_reply(endpoint, now_us)) {
-        output_reply(endpoint, now_us, run, datagrams);
-        return 1;
-    }
     endpoint->gather = buffer;
-    while (!stk_list_empty(&endpoint->ready)) {
-        struct ptcp_conn *conn = STK_CONTAINER(endpoint->ready.next, struct ptcp_conn, ready);
-
-        if (look_after(endpoint, conn, now_us, run, datagrams, room)) {
-            ptcp_company_controls(endpoint, conn, now_us, run, room);
-            return 1;
-        }
-    }
-    return serve_paths(endpoint, now_us, run, datagrams, room);
+    if (serve_sources(endpoint, now_us, run, datagrams, room))
+        return 1;
+    memset(endpoint->served, 0, sizeof(endpoint->served));
+    return serve_sources(endpoint, now_us, run, datagrams, room);
 }
