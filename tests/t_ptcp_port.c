@@ -338,6 +338,36 @@ static void ports_that_share_nothing_share_nothing_with_one_another(void)
     tear_down();
 }
 
+/* Two stacks at each of two addresses, all of which open at once, become two connections. */
+static void both_sides_may_open_several_at_once(void)
+{
+    const struct stk_key_pair *sides[2] = {&world.bob, &world.carol};
+    char key[STK_KEY_TEXT_MAX], recipe[256];
+
+    set_up();
+    for (int i = 0; i < 4; i++) {
+        const int side = i % 2;
+
+        be(sides[side]);
+        snprintf(recipe, sizeof recipe,
+                 "/ip4/127.0.77.%d/udp/4001,bind=127.0.77.%d:4001/seal,peer=%s/ptcp", 2 - side,
+                 1 + side, stk_key_format(sides[1 - side]->public_key, key));
+        connect_by(&world.users[i], recipe);
+        turn(); /* the identity is read in it */
+    }
+    for (int i = 0; i < 4; i++)
+        wait_open(&world.users[i]);
+    expect_sockets(2);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(stk_conn_write(world.users[i].conn, "hello", 5), 5);
+    for (int i = 0; i < 4; i++)
+        while (world.users[i].received < 5 && world.users[i].conn)
+            turn();
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(world.users[i].received, 5);
+    tear_down();
+}
+
 /* --- Who one is ---------------------------------------------------------------------------------
  */
 
@@ -620,6 +650,7 @@ static CU_TestInfo tests[] = {
     {"options of ptcp are each connection's own", options_of_ptcp_are_each_connections_own},
     {"ports that share nothing share nothing with one another",
      ports_that_share_nothing_share_nothing_with_one_another},
+    {"both sides may open several at once", both_sides_may_open_several_at_once},
     {"another identity of the loop means another port",
      another_identity_of_the_loop_means_another_port},
     {"a passing identity is shared by those who have no other",
