@@ -4,7 +4,7 @@
  * departs from the draft. Names follow the draft's.
  *
  * bbr.c is the state machine, bbr_probe.c its search for more bandwidth, bbr_model.c what is
- * learnt from samples.
+ * learnt from samples, bbr_loss.c what from losses.
  */
 #ifndef STK_PTCP_BBR_H
 #define STK_PTCP_BBR_H
@@ -128,19 +128,13 @@ void ptcp_bbr_model_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
 void ptcp_bbr_model_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
 /* The end of one ACK: a round of losses that is over makes room for the next. */
 void ptcp_bbr_model_advance(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack);
-void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost);
 void ptcp_bbr_reset_congestion(struct ptcp_bbr *bbr);
 void ptcp_bbr_reset_shortterm(struct ptcp_bbr *bbr);
 /* The maximum moves on to the next cycle of probing. */
 void ptcp_bbr_advance_bw(struct ptcp_bbr *bbr);
-/* A phase begins in which losses can't be ours. */
-void ptcp_bbr_begin_calm(struct ptcp_cc *cc);
-/* Was even the shortest round trip of this round longer than an empty path's? */
-bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc);
-/* Are `lost` of `bytes` more than `allowed_ppm` and the path's own loss explain? */
-bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
-                        uint64_t allowed_ppm);
 uint64_t ptcp_bbr_max_bw(const struct ptcp_bbr *bbr);
+/* Bytes that `percent` of `bw` need for the least RTT; 0 before there is one. */
+uint64_t ptcp_bbr_product(const struct ptcp_bbr *bbr, uint64_t bw, unsigned percent);
 /* Bytes that `percent` of the rate need for the least RTT. */
 uint64_t ptcp_bbr_bdp(const struct ptcp_cc *cc, unsigned percent);
 /* The same, but no less than batches of packets need. */
@@ -148,5 +142,18 @@ uint64_t ptcp_bbr_inflight(const struct ptcp_cc *cc, unsigned percent);
 uint64_t ptcp_bbr_quantize(const struct ptcp_cc *cc, uint64_t bytes);
 /* How much we want in flight: the product, unless congestion has cut the window. */
 uint64_t ptcp_bbr_target(const struct ptcp_cc *cc);
+
+/* --- bbr_loss.c ------------------------------------------------------------------------------- */
+
+void ptcp_bbr_model_lost(struct ptcp_cc *cc, const struct ptcp_lost_packet *lost);
+/* At an ACK: a round with congestion in it lowers the bounds. */
+void ptcp_bbr_adapt_to_congestion(struct ptcp_cc *cc);
+/* A phase begins in which losses can't be ours. */
+void ptcp_bbr_begin_calm(struct ptcp_cc *cc);
+/* Was even the shortest round trip of this round longer than an empty path's? */
+bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc);
+/* Are `lost` of `bytes` more than `allowed_ppm` and the path's own loss explain? */
+bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
+                        uint64_t allowed_ppm);
 
 #endif
