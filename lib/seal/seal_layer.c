@@ -173,6 +173,7 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
 
     port->segment = segment;
     seal_key_cache_init(&port->keys, SEAL_KEYS_EXPANDED);
+    stk_dgram_part_below(layer, SEAL_INITIATION);
     if (sodium_init() < 0)
         return stk_dgram_fail(layer, -EIO, "libsodium does not start");
     stk_loop_random(stk_dgram_loop(layer), &port->hash_seed, sizeof(port->hash_seed));

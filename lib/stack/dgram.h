@@ -167,6 +167,8 @@ struct stk_dgram_type {
     void (*doubt)(struct stk_dgram_layer *layer, uint64_t association);
     /* New keys: the peer may have lost its own. */
     void (*renew)(struct stk_dgram_layer *layer, uint64_t association);
+    /* Datagrams that begin with this byte may wait. Told before open(); bottom layers only. */
+    void (*part)(struct stk_dgram_layer *layer, uint8_t first);
     void (*on_timer)(struct stk_dgram_layer *layer);
     /* As in stk_layer: 0, or -ENOENT to let the layer below answer. `association` may be 0. */
     int (*query)(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
@@ -185,6 +187,11 @@ struct stk_dgram_layer {
 
 /* Down to the layer below; at most once per call of its own. */
 int stk_dgram_send_below(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
+/*
+ * Datagrams from below that begin with this byte may wait, and are the first to be lost when too
+ * much comes. To be said in init(), of one byte at most; layers between that change it undo it.
+ */
+void stk_dgram_part_below(struct stk_dgram_layer *layer, uint8_t first);
 /* Up to the layer above or the user. */
 void stk_dgram_input_above(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
 void stk_dgram_writable_above(struct stk_dgram_layer *layer);

@@ -227,6 +227,14 @@ int stk_dgram_send_below(struct stk_dgram_layer *layer, struct stk_run *runs, in
     return send_from(layer->below, runs, count);
 }
 
+void stk_dgram_part_below(struct stk_dgram_layer *layer, uint8_t first)
+{
+    struct stk_dgram_layer *const bottom = layer->port->bottom;
+
+    if (bottom->type->part != NULL)
+        bottom->type->part(bottom, first);
+}
+
 int stk_port_associate(struct stk_port *port, const struct stk_addr *peer, uint64_t *association)
 {
     for (struct stk_dgram_layer *layer = port->top; layer != NULL; layer = layer->below)

@@ -38,7 +38,8 @@ static int init(struct stk_dgram_layer *layer, const struct stk_segment *segment
 {
     struct stack_udp *udp = udp_of(layer);
 
-    udp->fd = -1;
+    udp->fd = udp->apart_fd = -1;
+    udp->apart_first = STACK_UDP_NOTHING_APART;
     udp->segment = segment;
     udp->gso = stk_segment_flag(segment, "gso", true);
     stk_task_init(&udp->report, stk_dgram_loop(layer), on_report);
@@ -73,14 +74,14 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static void enlarge_buffer(struct stack_udp *udp, int name, const char *option)
+static void enlarge_buffer(const struct stack_udp *udp, int fd, int name, const char *option)
 {
     const uint64_t want = stk_segment_number(udp->segment, option, BUFFER_DEFAULT_BYTES);
     int got = 0;
     socklen_t len = sizeof got;
 
-    set_option(udp->fd, SOL_SOCKET, name, (int)want);
-    if (getsockopt(udp->fd, SOL_SOCKET, name, &got, &len) < 0)
+    set_option(fd, SOL_SOCKET, name, (int)want);
+    if (getsockopt(fd, SOL_SOCKET, name, &got, &len) < 0)
         return;
     /* Linux reports twice what it grants: its own bookkeeping is counted in. */
     if ((uint64_t)got / 2 < want)
@@ -89,10 +90,8 @@ static void enlarge_buffer(struct stack_udp *udp, int name, const char *option)
 }
 
 /* Both families' options on IPv6 sockets: they carry mapped IPv4 as well. */
-static void set_socket_options(struct stack_udp *udp)
+static void set_socket_options(const struct stack_udp *udp, int fd)
 {
-    const int fd = udp->fd;
-
     set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
     set_option(fd, IPPROTO_IP, IP_RECVERR, 1);
@@ -105,34 +104,40 @@ static void set_socket_options(struct stack_udp *udp)
     }
     if (stk_segment_flag(udp->segment, "reuseport", false))
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    enlarge_buffer(udp, SO_RCVBUF, "rcvbuf");
-    enlarge_buffer(udp, SO_SNDBUF, "sndbuf");
+    enlarge_buffer(udp, fd, SO_RCVBUF, "rcvbuf");
+    enlarge_buffer(udp, fd, SO_SNDBUF, "sndbuf");
+    if (udp->gso)
+        set_option(fd, SOL_UDP, UDP_GRO, 1);
 }
 
-static void set_offloads(struct stack_udp *udp)
+/* A kernel that can't segment does not know the option. */
+static bool can_segment(int fd)
 {
     int size = 0;
     socklen_t len = sizeof size;
 
-    if (!udp->gso)
-        return;
-    set_option(udp->fd, SOL_UDP, UDP_GRO, 1);
-    /* A kernel that can't segment does not know the option. */
-    udp->gso = getsockopt(udp->fd, SOL_UDP, UDP_SEGMENT, &size, &len) == 0;
+    return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &len) == 0;
+}
+
+int stack_udp_socket(const struct stack_udp *udp, int *fd)
+{
+    *fd = stk_sys.socket(udp->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0)
+        return -errno;
+    if (udp->family == AF_INET6)
+        set_option(*fd, IPPROTO_IPV6, IPV6_V6ONLY, udp->v6only);
+    set_socket_options(udp, *fd);
+    return 0;
 }
 
 static int open_socket(struct stack_udp *udp, const struct stk_addr *addr)
 {
-    const bool v6only = stk_segment_flag(udp->segment, "v6only", false);
-
     udp->family = addr->any.sa_family;
-    udp->fd = stk_sys.socket(udp->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (udp->fd < 0)
-        return -errno;
-    if (udp->family == AF_INET6)
-        set_option(udp->fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only || !stk_addr_is_any(addr));
-    set_socket_options(udp);
-    set_offloads(udp);
+    udp->v6only = stk_segment_flag(udp->segment, "v6only", false) || !stk_addr_is_any(addr);
+    const int code = stack_udp_socket(udp, &udp->fd);
+    if (code < 0)
+        return code;
+    udp->gso = udp->gso && can_segment(udp->fd);
     return stk_sys.bind(udp->fd, &addr->any, addr->len) < 0 ? -errno : 0;
 }
 
@@ -178,6 +183,7 @@ static int open_layer(struct stk_dgram_layer *layer)
     code = stk_watch_set(&udp->watch, STK_READABLE);
     if (code < 0)
         return stk_dgram_fail(layer, code, "can't watch the socket: %s", stk_strerror(code));
+    stack_udp_open_apart(udp);
     return 0;
 }
 
@@ -190,10 +196,16 @@ static void destroy(struct stk_dgram_layer *layer)
         stk_watch_stop(&udp->watch);
     stk_free(udp->spill);
     stk_free(udp->reports);
+    stack_udp_close_apart(udp);
     close_socket(udp);
 }
 
 /* --- The layer ----------------------------------------------------------------------------- */
+
+static void part(struct stk_dgram_layer *layer, uint8_t first)
+{
+    udp_of(layer)->apart_first = first;
+}
 
 static int query(struct stk_dgram_layer *layer, int key, uint64_t association, void *out,
                  size_t len)
@@ -244,6 +256,7 @@ static const struct stk_dgram_type dgram = {
     .init = init,
     .open = open_layer,
     .send = stack_udp_send,
+    .part = part,
     .serves = serves,
     .query = query,
     .destroy = destroy,

@@ -2,7 +2,7 @@
  * UDP as the bottom of a port: one socket, batches of datagrams both ways.
  *
  * udp.c opens and closes, udp_send.c and udp_recv.c move datagrams, udp_report.c tells of peers
- * that can't be reached.
+ * that can't be reached, udp_apart.c has a second socket for what may wait.
  */
 #ifndef STK_STACK_UDP_H
 #define STK_STACK_UDP_H
@@ -20,6 +20,7 @@ enum {
     STACK_UDP_BUFFER_BYTES = 65536, /* one message: a whole run where the kernel coalesces */
     STACK_UDP_CONTROL_BYTES = 256,
     STACK_UDP_ERRORS_MAX = 32, /* ICMP reports taken in one turn */
+    STACK_UDP_NOTHING_APART = -1,
 };
 
 /* Receive buffers: one set per loop, since datagrams are used before the next call. */
@@ -47,10 +48,22 @@ struct stack_udp {
     int fd;                       /* -1: not open */
     int family;                   /* of the socket */
     struct stk_udp_stats stats;   /* counters only; stack_udp_fill_stats() adds the rest */
+    struct stk_watch apart_watch;
+    int apart_fd;    /* -1: none */
+    int apart_first; /* the first byte of what may wait, or STACK_UDP_NOTHING_APART */
+    bool v6only;     /* of an IPv6 socket */
     bool gso;
     bool large;   /* what came last was */
     bool blocked; /* send() came back short: `writable` is owed */
 };
+
+/* udp.c */
+/* A socket like the port's own, not bound yet. 0 or a negated errno; *fd is to be closed anyway. */
+int stack_udp_socket(const struct stack_udp *udp, int *fd);
+
+/* udp_apart.c */
+void stack_udp_open_apart(struct stack_udp *udp);
+void stack_udp_close_apart(struct stack_udp *udp);
 
 /* udp_send.c */
 int stack_udp_send(struct stk_dgram_layer *layer, struct stk_run *runs, int count);
@@ -60,6 +73,7 @@ void stack_udp_writable(struct stack_udp *udp);
 /* The loop's buffers; they go with the loop. -ENOMEM. */
 int stack_udp_arena_of(struct stk_loop *loop, struct stack_udp_arena **out);
 void stack_udp_readable(struct stack_udp *udp);
+void stack_udp_readable_apart(struct stack_udp *udp);
 
 /* udp_report.c */
 /* The peer can't be reached, as send() found out: told above at the end of the turn. */

@@ -232,11 +232,11 @@ static size_t take_batch(struct stack_udp *udp, int count)
  * Returns how many messages came, or a negated errno. Few large messages come at a time: their
  * bytes are copied or opened next, and by then have to be in the processor's cache still.
  */
-static int receive(struct stack_udp *udp, int most)
+static int receive(struct stack_udp *udp, int fd, int most)
 {
     arena_reset(udp->arena, most);
     const int count =
-        stk_sys.recvmmsg(udp->fd, udp->arena->messages, (unsigned)most, MSG_DONTWAIT, NULL);
+        stk_sys.recvmmsg(fd, udp->arena->messages, (unsigned)most, MSG_DONTWAIT, NULL);
     return count < 0 ? -errno : count;
 }
 
@@ -250,6 +250,8 @@ static void receive_failed(struct stack_udp *udp, int code)
     if (code == -EINTR || code == -ENOMEM || code == -ENOBUFS)
         return;
     stk_watch_set(&udp->watch, 0);
+    if (udp->apart_fd >= 0)
+        stk_watch_set(&udp->apart_watch, 0);
     stk_dgram_fail(&udp->layer, code, "can't receive: %s", stk_strerror(code));
 }
 
@@ -259,7 +261,7 @@ void stack_udp_readable(struct stack_udp *udp)
 
     for (int round = 0; round < STACK_UDP_ROUNDS && total < STACK_UDP_TURN_BYTES; round++) {
         const int most = udp->large ? STACK_UDP_LARGE_BATCH : STACK_UDP_BATCH;
-        const int count = receive(udp, most);
+        const int count = receive(udp, udp->fd, most);
         if (count < 0) {
             receive_failed(udp, count);
             return;
@@ -271,4 +273,17 @@ void stack_udp_readable(struct stack_udp *udp)
         if (count < most)
             return;
     }
+}
+
+/* What may wait: one batch a turn, so that the rest soon has its turn again. */
+void stack_udp_readable_apart(struct stack_udp *udp)
+{
+    const int count = receive(udp, udp->apart_fd, STACK_UDP_BATCH);
+
+    if (count < 0) {
+        receive_failed(udp, count);
+        return;
+    }
+    take_batch(udp, count);
+    udp->stats.receive_calls++;
 }

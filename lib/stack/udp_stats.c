@@ -35,4 +35,6 @@ void stack_udp_fill_stats(const struct stack_udp *udp, struct stk_udp_stats *sta
     stats->receive_buffer_bytes = granted_bytes(udp->fd, SO_RCVBUF);
     stats->send_buffer_bytes = granted_bytes(udp->fd, SO_SNDBUF);
     stats->overflowed = overflowed(udp->fd);
+    if (udp->apart_fd >= 0)
+        stats->overflowed += overflowed(udp->apart_fd);
 }
