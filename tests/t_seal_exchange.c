@@ -164,6 +164,47 @@ static void points_of_low_order_give_zero_and_disturb_nobody(void)
     }
 }
 
+/* --- Arithmetic that is wrong ------------------------------------------------------------------
+ */
+
+static unsigned wrong_lane, wrong_byte;
+
+static void one_by_one(const struct seal_exchange *e, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (crypto_scalarmult(e[i].shared, e[i].secret, e[i].point))
+            memset(e[i].shared, 0, 32);
+}
+
+static void wrong_in_a_lane(const struct seal_exchange *e, unsigned count)
+{
+    one_by_one(e, count);
+    e[wrong_lane].shared[wrong_byte] ^= 0x10;
+}
+
+static void lanes_mixed_up(const struct seal_exchange *e, unsigned count)
+{
+    uint8_t first[32];
+
+    one_by_one(e, count);
+    memcpy(first, e[0].shared, 32);
+    memcpy(e[0].shared, e[1].shared, 32);
+    memcpy(e[1].shared, first, 32);
+}
+
+static void nothing(const struct seal_exchange *e, unsigned count) { (void)e, (void)count; }
+
+static void a_lane_that_is_wrong_does_not_pass(void)
+{
+    CU_ASSERT_TRUE(seal_exchange_passes(one_by_one));
+    CU_ASSERT_FALSE(seal_exchange_passes(nothing));
+    CU_ASSERT_FALSE(seal_exchange_passes(lanes_mixed_up));
+    for (wrong_lane = 0; wrong_lane < SEAL_EXCHANGE_LANES; wrong_lane++)
+        for (wrong_byte = 0; wrong_byte < 32; wrong_byte++)
+            CU_ASSERT_FALSE(seal_exchange_passes(wrong_in_a_lane));
+    CU_ASSERT_EQUAL(seal_exchange_is_wide(), seal_exchange_ifma_works());
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -175,6 +216,7 @@ int main(void)
          numbers_at_the_edges_give_what_libsodium_gives},
         {"points of low order give zero and disturb nobody",
          points_of_low_order_give_zero_and_disturb_nobody},
+        {"a lane that is wrong does not pass", a_lane_that_is_wrong_does_not_pass},
         CU_TEST_INFO_NULL,
     };
 

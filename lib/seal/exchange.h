@@ -20,13 +20,22 @@ struct seal_exchange {
     const uint8_t *point;  /* NULL: the base point, so that `shared` is a public key */
 };
 
-/* Exchanges that are made together cost less than one by one. */
+/*
+ * Exchanges that are made together cost less than one by one. Found out at the first call, of any
+ * thread: where the vectors of RFC 7748 do not come out of each lane, all exchanges are
+ * libsodium's.
+ */
 bool seal_exchange_is_wide(void);
 
 void seal_exchange(const struct seal_exchange *exchanges, unsigned count);
 
-/* --- exchange_ifma.c: for the use of exchange.c and of tests --- */
+/* --- For tests, and exchange_ifma.c for the use of exchange.c --- */
 
+typedef void seal_exchange_fn(const struct seal_exchange *exchanges, unsigned count);
+
+/* Does this give the results of RFC 7748 in each of SEAL_EXCHANGE_LANES lanes? */
+bool seal_exchange_passes(seal_exchange_fn *exchange);
+/* Has the processor what it takes? */
 bool seal_exchange_ifma_works(void);
 /* At most SEAL_EXCHANGE_LANES; only where it works. */
 void seal_exchange_ifma(const struct seal_exchange *exchanges, unsigned count);
