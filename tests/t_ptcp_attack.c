@@ -259,6 +259,37 @@ static void a_flood_of_syns_leaves_no_state(void)
     tear_down();
 }
 
+/* From the address that it opens to, and with an id that nobody has. */
+static void a_forged_syn_does_not_come_between(void)
+{
+    const struct ptcp_params params = {.window = 65536};
+    struct ptcp_conn *accepted = NULL;
+    uint8_t packet[128];
+
+    pair_init(&pair, 9, false);
+    pair.net.delay_us = 50000;
+    ptcp_listen(pair.end[PAIR_B], NULL, 0);
+    a = pair_open(&pair, PAIR_A, NULL);
+    for (uint64_t id = 1; id <= 100; id++) {
+        struct stk_writer w = stk_writer_of(packet, sizeof(packet));
+
+        ptcp_header_write(&w, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
+        ptcp_params_write(&w, &params);
+        const size_t size = (size_t)(w.at - packet);
+        stk_store_be64(packet + size, ptcp_tag(0, id, packet, size));
+        if (a->state == PTCP_STATE_SYN_SENT) {
+            pair_inject(&pair, PAIR_A, packet, size + PTCP_TAG_BYTES);
+            CU_ASSERT_EQUAL(a->state, PTCP_STATE_SYN_SENT);
+        }
+        pair_run_for(&pair, 5000);
+        accepted = accepted ? accepted : ptcp_accept(pair.end[PAIR_B]);
+    }
+    CU_ASSERT_PTR_NOT_NULL(accepted);
+    CU_ASSERT_EQUAL(a->state, PTCP_STATE_ESTABLISHED);
+    CU_ASSERT_EQUAL(a->error, 0);
+    pair_free(&pair);
+}
+
 static void every_cell_of_the_state_table_is_defined(void)
 {
     for (int state = 0; state < PTCP_STATE_COUNT; state++) {
@@ -297,6 +328,7 @@ static CU_TestInfo tests[] = {
     {"no order of packets amplifies", no_order_of_packets_amplifies},
     {"cookies expire and fit one peer only", cookies_expire_and_fit_one_peer_only},
     {"a flood of syns leaves no state", a_flood_of_syns_leaves_no_state},
+    {"a forged SYN does not come between", a_forged_syn_does_not_come_between},
     {"every cell of the state table is defined", every_cell_of_the_state_table_is_defined},
     {"packet numbers unfold around the expected one",
      packet_numbers_unfold_around_the_expected_one},

@@ -62,6 +62,12 @@ static bool cookie_is_right(const struct ptcp_endpoint *endpoint,
                           arrival->run->peer, arrival->header.source);
 }
 
+/* In plain mode anybody can send a SYN in somebody else's name. */
+static bool lacks_cookie(const struct ptcp_endpoint *endpoint, const struct ptcp_arrival *arrival)
+{
+    return ptcp_arrival_is_plain(arrival) && !cookie_is_right(endpoint, arrival);
+}
+
 /* Two SYNs that cross become one connection, if it is clear which one. */
 static struct ptcp_conn *find_crossing(struct ptcp_endpoint *endpoint,
                                        const struct ptcp_arrival *arrival)
@@ -86,10 +92,6 @@ static struct ptcp_conn *find_crossing(struct ptcp_endpoint *endpoint,
     return found;
 }
 
-/*
- * Its address needs no proof: we went there by our own wish, and until it has used our id only
- * handshake packets go there, one for each of its own.
- */
 static void cross(struct ptcp_conn *conn, const struct ptcp_arrival *arrival,
                   const struct ptcp_params *params)
 {
@@ -126,17 +128,19 @@ void ptcp_opening_syn(struct ptcp_endpoint *endpoint, const struct ptcp_arrival 
         return;
     if (!endpoint->listening) {
         crossing = find_crossing(endpoint, arrival);
-        if (crossing)
-            cross(crossing, arrival, &params.params);
-        else
+        if (!crossing)
             ptcp_arrival_answer(endpoint, arrival, PTCP_REFUSE, PTCP_RESET_REFUSED);
+        else if (crossing->state == PTCP_STATE_SYN_SENT && lacks_cookie(endpoint, arrival))
+            ptcp_arrival_answer(endpoint, arrival, PTCP_RETRY, 0);
+        else
+            cross(crossing, arrival, &params.params);
         return;
     }
     const uint64_t id = id_for(endpoint, arrival);
     slot = ptcp_table_find(&endpoint->table, id);
     if (slot && !slot->over)
         repeat_syn(STK_CONTAINER(slot, struct ptcp_conn, slot), arrival);
-    else if (!slot && ptcp_arrival_is_plain(arrival) && !cookie_is_right(endpoint, arrival))
+    else if (!slot && lacks_cookie(endpoint, arrival))
         ptcp_arrival_answer(endpoint, arrival, PTCP_RETRY, 0);
     else if (!slot)
         admit(endpoint, arrival, id, &params.params);
