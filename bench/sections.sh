@@ -142,6 +142,9 @@ connections_round() {
     for count in 1 10 100 1000; do
         sample connections loopback "bulk-$count" "$programs/connections" bulk 1.5 "$count"
     done
+    for count in 1 1000; do
+        sample connections loopback "bulk-$count-1472" "$programs/connections" bulk 1.5 "$count" 1472
+    done
 }
 
 measure_connections() {
