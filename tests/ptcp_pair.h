@@ -24,6 +24,7 @@ struct pair_net {
     uint32_t mtu; /* UDP payload; 0: unlimited */
     uint64_t dark_from_us, dark_until_us;
     bool cut[2]; /* nothing from this side arrives */
+    bool marks;  /* ECN marks pass; else all are bleached */
 };
 
 struct pair_datagram {
@@ -45,6 +46,7 @@ struct pair {
     uint64_t association;
     bool early[2]; /* to this side: the association is not READY there */
     uint64_t sent[2], sent_bytes[2], delivered;
+    uint8_t ecn; /* of the run that leaves */
     /* Sees each datagram before the network does; may change it; false: it is lost. */
     bool (*tap)(struct pair *pair, int from, uint8_t *bytes, size_t size, bool probe);
     void *tap_state;
@@ -101,7 +103,10 @@ static inline void pair_fly(struct pair *pair, int to, const uint8_t *bytes, siz
 {
     struct pair_datagram *datagram = malloc(sizeof(*datagram) + size), **place = &pair->flying;
 
-    *datagram = (struct pair_datagram){.due_us = due_us, .to = to, .size = (uint16_t)size};
+    *datagram = (struct pair_datagram){.due_us = due_us,
+                                       .to = to,
+                                       .ecn = pair->net.marks ? pair->ecn : STK_ECN_NOT,
+                                       .size = (uint16_t)size};
     memcpy(datagram->bytes, bytes, size);
     while (*place && (*place)->due_us <= due_us)
         place = &(*place)->next;
@@ -145,6 +150,7 @@ static inline bool pair_flush(struct pair *pair, int side)
     while (ptcp_output(pair->end[side], pair->now_us, &run, pair->buffer, PTCP_OUTPUT_BYTES_MIN)) {
         stk_run_flatten(&run);
         any = true;
+        pair->ecn = run.ecn;
         assert(run.count >= 1 && run.count <= STK_RUN_COUNT_MAX && run.last_size <= run.size);
         for (unsigned i = 0; i < run.count; i++)
             pair_send(pair, side, stk_run_at(&run, i), stk_run_size(&run, i), run.probe);
@@ -152,19 +158,26 @@ static inline bool pair_flush(struct pair *pair, int side)
     return any;
 }
 
-static inline void pair_inject(struct pair *pair, int to, const void *bytes, size_t size)
+static inline void pair_inject_marked(struct pair *pair, int to, const void *bytes, size_t size,
+                                      uint8_t ecn)
 {
     const struct stk_run run = {.data = (uint8_t *)bytes,
                                 .stride = (uint32_t)size,
                                 .size = (uint16_t)size,
                                 .last_size = (uint16_t)size,
                                 .count = 1,
+                                .ecn = ecn,
                                 .early = pair->early[to],
                                 .association = pair->association,
                                 .peer = &pair->addr[!to],
                                 .local = &pair->addr[to]};
 
     ptcp_input(pair->end[to], pair->now_us, &run, 1);
+}
+
+static inline void pair_inject(struct pair *pair, int to, const void *bytes, size_t size)
+{
+    pair_inject_marked(pair, to, bytes, size, STK_ECN_NOT);
 }
 
 /* Hands over what is due now. */
@@ -177,7 +190,7 @@ static inline bool pair_deliver(struct pair *pair)
 
         pair->flying = datagram->next;
         pair->delivered++;
-        pair_inject(pair, datagram->to, datagram->bytes, datagram->size);
+        pair_inject_marked(pair, datagram->to, datagram->bytes, datagram->size, datagram->ecn);
         free(datagram);
         any = true;
     }

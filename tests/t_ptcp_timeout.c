@@ -3,77 +3,10 @@
  * small simulated network, in virtual time.
  */
 #include "error.h"
-#include "harness.h"
-#include "ptcp_pair.h"
-
-enum { MANY = 130, MS = 1000, SECOND = 1000 * MS };
-
-static const uint64_t MINUTE = 60 * SECOND;
-
-static struct pair pair;
-static struct ptcp_conn *a[MANY], *b[MANY];
-
-static int any_key(void *context, uint64_t association, uint8_t key[32])
-{
-    (void)context;
-    (void)association;
-    memset(key, 9, 32);
-    return 0;
-}
-
-static void set_up(uint64_t rate_bytes_per_s)
-{
-    const struct ptcp_endpoint_options options = {.max_datagram = 1472, .peer_key = any_key};
-
-    pair_init_with(&pair, 1, true, options);
-    pair.net.rate_bytes_per_s = rate_bytes_per_s;
-    pair.net.queue_us = 100 * MS;
-    memset(a, 0, sizeof(a));
-    memset(b, 0, sizeof(b));
-}
-
-static void connect_one(int i, const struct stk_ptcp_options *options)
-{
-    const uint64_t until_us = pair.now_us + 10 * SECOND;
-
-    ptcp_listen(pair.end[PAIR_B], NULL, 0);
-    a[i] = pair_open(&pair, PAIR_A, options);
-    while (!b[i] && pair_step(&pair, until_us))
-        b[i] = ptcp_accept(pair.end[PAIR_B]);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(b[i]);
-}
+#include "ptcp_many.h"
 
 static const struct stk_ptcp_options urgent = {.priority_given = 1, .priority = 0},
                                      patient = {.priority_given = 1, .priority = 7};
-
-/* As much as there is room for. */
-static void write_more(struct ptcp_conn *conn)
-{
-    static const uint8_t block[1 << 16];
-
-    while (ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)block, sizeof(block)}, 1) > 0)
-        ;
-}
-
-static void write_bytes(struct ptcp_conn *conn, size_t len)
-{
-    static const uint8_t block[1 << 12];
-
-    CU_ASSERT_EQUAL(ptcp_conn_send(conn, pair.now_us, &(struct iovec){(void *)block, len}, 1),
-                    (long)len);
-}
-
-static uint64_t read_all(struct ptcp_conn *conn)
-{
-    struct iovec slice;
-    uint64_t total = 0;
-
-    while (ptcp_conn_peek(conn, &slice, 1) > 0) {
-        total += slice.iov_len;
-        ptcp_conn_consume(conn, pair.now_us, slice.iov_len);
-    }
-    return total;
-}
 
 /* Connection 0 fills the path for so long. */
 static void be_busy_for(uint64_t duration_us)
@@ -97,17 +30,6 @@ static uint64_t arrives(int i)
         got = read_all(b[i]);
     }
     return got;
-}
-
-static void end(int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (a[i])
-            ptcp_conn_release(a[i], pair.now_us);
-        if (b[i])
-            ptcp_conn_release(b[i], pair.now_us);
-    }
-    pair_free(&pair);
 }
 
 /* --- Who waits for a turn --------------------------------------------------------------------- */

@@ -43,15 +43,25 @@ static bool is_valid(const struct ptcp_ecn_counts *counts, const struct ptcp_ack
            ack->ecn[ECT0] <= counts->sent && ack->ecn[CE] <= counts->sent - ack->ecn[ECT0];
 }
 
+void ptcp_ecn_note(struct ptcp_ecn_counts *counts, const struct ptcp_ack *ack)
+{
+    if (!ack->has_ecn)
+        return;
+    if (ack->ecn[ECT0] > counts->ect0)
+        counts->ect0 = ack->ecn[ECT0];
+    if (ack->ecn[CE] > counts->ce)
+        counts->ce = ack->ecn[CE];
+}
+
 bool ptcp_ecn_acked(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts,
                     const struct ptcp_ack *ack, uint64_t marked)
 {
     bool congested;
 
-    if (ecn->state == PTCP_ECN_FAILED)
-        return false;
-    if (!is_valid(counts, ack, marked)) {
+    if (ecn->state != PTCP_ECN_FAILED && !is_valid(counts, ack, marked))
         ecn->state = PTCP_ECN_FAILED;
+    if (ecn->state == PTCP_ECN_FAILED) {
+        ptcp_ecn_note(counts, ack); /* another path may carry marks */
         return false;
     }
     if (!ack->has_ecn)

@@ -40,6 +40,8 @@ void ptcp_ecn_sent(struct ptcp_ecn *ecn, struct ptcp_ecn_counts *counts, uint32_
 void ptcp_ecn_lost(struct ptcp_ecn *ecn);
 /* The `count`-th probe time-out in a row. */
 void ptcp_ecn_timeout(struct ptcp_ecn *ecn, uint32_t count);
+/* An ACK whose counts say nothing of this path: what comes later counts from them on. */
+void ptcp_ecn_note(struct ptcp_ecn_counts *counts, const struct ptcp_ack *ack);
 /*
  * An ACK with a new largest number that newly acknowledges `marked` marked packets. True if it
  * tells of new CE marks that are to be believed.

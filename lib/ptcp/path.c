@@ -10,6 +10,7 @@ static void know_nothing(struct ptcp_path *path, const struct ptcp_cc_type *cc, 
     ptcp_cc_init(&path->cc, cc, path->mtu.current);
     ptcp_pacer_init(&path->pacer, path->mtu.current);
     path->reduction = (struct ptcp_reduction){0};
+    path->ecn = (struct ptcp_ecn){0};
     path->careful = (struct ptcp_careful){.off = path->careful.off};
 }
 

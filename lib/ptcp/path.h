@@ -67,6 +67,12 @@ uint64_t ptcp_path_ack_delay_us(const struct ptcp_path *path);
 /* May a datagram of `size` bytes go to the address, as far as validation is concerned? */
 bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size);
 
+/* What becomes of a packet that was sent then says something of this path, not of one before it. */
+static inline bool ptcp_path_took(const struct ptcp_path *path, uint64_t sent_us)
+{
+    return sent_us >= path->since_us;
+}
+
 /* Bytes of a full PTCP packet. */
 static inline uint16_t ptcp_path_packet_size(const struct ptcp_path *path)
 {

@@ -69,7 +69,7 @@ static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path
     const uint64_t distance = recovery->largest_acked - record->packet;
 
     recovery->spurious_packets++;
-    path->reduction.spurious++;
+    path->reduction.spurious += ptcp_path_took(path, record->time_us);
     if (distance >= recovery->reorder_packets)
         recovery->reorder_packets = (uint32_t)min_u64(distance + 1, PTCP_REORDER_PACKETS_MAX);
 }
@@ -89,7 +89,7 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
     }
     if (record->flags & PTCP_SENT_CALM)
         news->calm_bytes += bytes;
-    if (record->flags & PTCP_SENT_ECT && record->time_us >= path->since_us)
+    if (record->flags & PTCP_SENT_ECT && ptcp_path_took(path, record->time_us))
         news->marked += ptcp_sent_count(record);
     ptcp_delivery_acked(&path->delivery, record);
     if (news->count == 0 || record->packet < news->oldest_packet)
@@ -163,7 +163,7 @@ static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, u
                        struct ptcp_ack_sample *sample)
 {
     if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us ||
-        news->newest.time_us < path->since_us)
+        !ptcp_path_took(path, news->newest.time_us))
         return;
     sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
     ptcp_rtt_sample(&path->rtt, sample->rtt_us,
@@ -202,16 +202,9 @@ static void tell_controller(struct ptcp_path *path, uint64_t now_us, const struc
                                               .calm = record->flags & PTCP_SENT_CALM});
 }
 
-static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
-                      struct ptcp_sent *record, struct losses *losses)
+static void blame_path(struct ptcp_path *path, uint64_t now_us, const struct ptcp_sent *record,
+                       struct losses *losses)
 {
-    ptcp_sent_give_up(&recovery->ring, record);
-    leaves_flight(recovery, path, record->size);
-    if (record->flags & PTCP_SENT_ECT)
-        ptcp_ecn_lost(&path->ecn);
-    if (record->flags & PTCP_SENT_PROBE)
-        return; /* too large, not congested */
-    recovery->lost_packets++;
     path->delivery.lost += record->size;
     tell_controller(path, now_us, record);
     if (path->reduction.lost < UINT32_MAX)
@@ -219,6 +212,22 @@ static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     losses->count++;
     losses->bytes += record->size;
     losses->newest_us = max_u64(losses->newest_us, record->time_us);
+}
+
+static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
+                      struct ptcp_sent *record, struct losses *losses)
+{
+    const bool probe = record->flags & PTCP_SENT_PROBE; /* too large, not congested */
+
+    ptcp_sent_give_up(&recovery->ring, record);
+    leaves_flight(recovery, path, record->size);
+    recovery->lost_packets += !probe;
+    if (!ptcp_path_took(path, record->time_us))
+        return;
+    if (record->flags & PTCP_SENT_ECT)
+        ptcp_ecn_lost(&path->ecn);
+    if (!probe)
+        blame_path(path, now_us, record, losses);
 }
 
 static void extend_span(struct losses *losses, const struct ptcp_sent *record, uint64_t after_us,
@@ -251,7 +260,7 @@ static void find_losses(struct ptcp_recovery *recovery, struct ptcp_path *path, 
         if (record->more > 0)
             next = ptcp_sent_split(&recovery->ring, record, record->packet + 1);
         take_lost(recovery, path, now_us, record, losses);
-        extend_span(losses, record, after_us, below_packet);
+        extend_span(losses, record, max_u64(after_us, path->since_us), below_packet);
         type->lost(owner, record);
     }
 }
@@ -271,7 +280,7 @@ static void report_losses(struct ptcp_recovery *recovery, struct ptcp_path *path
     const uint64_t reduced_us = path->cc.recovery_start_us;
     const bool reduced = path->cc.reduced;
 
-    if (losses->count == 0 || losses->newest_us < path->since_us)
+    if (losses->count == 0)
         return;
     const struct ptcp_loss_sample sample = {.now_us = now_us,
                                             .lost_bytes = losses->bytes,
@@ -306,8 +315,13 @@ static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path,
                      const struct ptcp_ack *ack, const struct news *news,
                      const struct ptcp_ack_sample *sample)
 {
-    if (news->newest.packet + 1 != ack->range[0].end ||
-        !ptcp_ecn_acked(&path->ecn, &recovery->ecn, ack, news->marked))
+    if (news->newest.packet + 1 != ack->range[0].end)
+        return;
+    if (!ptcp_path_took(path, news->newest.time_us)) {
+        ptcp_ecn_note(&recovery->ecn, ack);
+        return;
+    }
+    if (!ptcp_ecn_acked(&path->ecn, &recovery->ecn, ack, news->marked))
         return;
     path->cc.type->on_ecn(&path->cc, sample);
     path->reduction = (struct ptcp_reduction){.lost = UINT32_MAX}; /* no losses: nothing to undo */
@@ -337,7 +351,7 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
     sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
     sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
     take_ecn(recovery, path, ack, news, &sample);
-    if (news->bytes > 0 && news->newest.time_us >= path->since_us) {
+    if (news->bytes > 0 && ptcp_path_took(path, news->newest.time_us)) {
         path->cc.type->on_ack(&path->cc, &sample);
         ptcp_careful_acked(path, &sample);
     }
@@ -419,7 +433,9 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
     }
     recovery->timeouts++;
     recovery->pto_count++;
-    ptcp_ecn_timeout(&path->ecn, recovery->pto_count);
+    /* Others get answers: marks are not what keeps ours away. */
+    if (path->acked_us <= recovery->last_eliciting_us)
+        ptcp_ecn_timeout(&path->ecn, recovery->pto_count);
     recovery->probes = PTCP_PTO_PROBES;
     if (has_large_packet(recovery) &&
         ptcp_mtu_timeout(&path->mtu, now_us,

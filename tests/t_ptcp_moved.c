@@ -1,0 +1,131 @@
+/*
+ * Goal: over another path all begins anew; what was sent over the old one says nothing of it, and
+ * one connection's silence nothing of what others share. Method: two cores joined by a small
+ * simulated network, in virtual time.
+ */
+#include "ptcp_many.h"
+
+static bool starts_lossy(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    int *to_lose = net->tap_state;
+
+    (void)bytes;
+    if (from != PAIR_A || probe || size < 1000 || *to_lose == 0)
+        return true;
+    --*to_lose;
+    return false;
+}
+
+static void fill_path_for(uint64_t duration_us)
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    do {
+        write_more(a[0]);
+        read_all(b[0]);
+    } while (pair_step(&pair, until_us));
+}
+
+static void move(void)
+{
+    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, true);
+}
+
+static void a_probe_over_the_old_path_says_nothing_of_the_new_one(void)
+{
+    uint16_t most = 0;
+
+    set_up_with(5000000, (struct ptcp_endpoint_options){.max_datagram = 9000});
+    connect_one(0, NULL);
+    while (!a[0]->path->mtu.outstanding || a[0]->path->mtu.current < 1472)
+        fill_path_for(MS);
+    pair.net.mtu = 1300;
+    move();
+    for (int i = 0; i < 1000; i++) {
+        fill_path_for(MS);
+        most = a[0]->path->mtu.current > most ? a[0]->path->mtu.current : most;
+    }
+    CU_ASSERT_TRUE(most <= 1300);
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    end(1);
+}
+
+static void losses_on_the_old_path_are_not_the_new_one_s(void)
+{
+    int to_lose = 0;
+
+    set_up(5000000);
+    pair.net.marks = true;
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    const struct ptcp_path *path = a[0]->path;
+    CU_ASSERT_EQUAL(path->ecn.state, PTCP_ECN_CAPABLE);
+    pair.tap = starts_lossy;
+    pair.tap_state = &to_lose;
+    to_lose = 5;
+    while (to_lose > 0)
+        CU_ASSERT_TRUE_FATAL(pair_step(&pair, MINUTE));
+    move();
+    const uint64_t lost = a[0]->engine->recovery.lost_packets, bytes = path->delivery.lost;
+    CU_ASSERT_EQUAL(path->ecn.state, PTCP_ECN_TESTING);
+    fill_path_for(200 * MS);
+    CU_ASSERT_TRUE(a[0]->engine->recovery.lost_packets >= lost + 5);
+    CU_ASSERT_EQUAL(path->delivery.lost, bytes);
+    CU_ASSERT_EQUAL(path->reduction.lost, 0);
+    CU_ASSERT_EQUAL(path->ecn.state, PTCP_ECN_CAPABLE);
+    end(1);
+}
+
+static void marks_are_tried_anew_where_the_old_path_had_none(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    CU_ASSERT_EQUAL(a[0]->path->ecn.state, PTCP_ECN_FAILED);
+    pair.net.marks = true;
+    move();
+    fill_path_for(500 * MS);
+    CU_ASSERT_EQUAL(a[0]->path->ecn.state, PTCP_ECN_CAPABLE);
+    end(1);
+}
+
+static bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+    struct ptcp_header header;
+
+    (void)net;
+    (void)probe;
+    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
+           header.destination != ptcp_conn_id(b[1]);
+}
+
+static void who_alone_is_not_answered_changes_nothing_for_others(void)
+{
+    set_up(1250000);
+    pair.net.marks = true;
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    fill_path_for(SECOND);
+    const uint16_t size = a[0]->path->mtu.current;
+    pair.tap = is_heard;
+    write_bytes(a[1], 1);
+    fill_path_for(5 * SECOND);
+    CU_ASSERT_TRUE(a[1]->engine->recovery.pto_count > 3);
+    CU_ASSERT_EQUAL(a[0]->path->ecn.state, PTCP_ECN_CAPABLE);
+    CU_ASSERT_EQUAL(a[0]->path->mtu.current, size);
+    end(2);
+}
+
+static CU_TestInfo tests[] = {
+    {"a probe over the old path says nothing of the new one",
+     a_probe_over_the_old_path_says_nothing_of_the_new_one},
+    {"losses on the old path are not the new one's", losses_on_the_old_path_are_not_the_new_one_s},
+    {"marks are tried anew where the old path had none",
+     marks_are_tried_anew_where_the_old_path_had_none},
+    {"who alone is not answered changes nothing for others",
+     who_alone_is_not_answered_changes_nothing_for_others},
+    CU_TEST_INFO_NULL,
+};
+
+STK_TEST_MAIN("ptcp moved", tests)
