@@ -1,7 +1,9 @@
 /*
- * Goal: the set of intervals equals a naive set of numbers, whatever is done to it.
+ * Goal: the set of intervals equals a naive set of numbers, whatever is done to it; and what such a
+ * set has seen stays seen.
  * Method: a million random operations beside an array of flags.
  */
+#include "acks.h"
 #include "error.h"
 #include "prng.h"
 #include "ranges.h"
@@ -105,10 +107,27 @@ static void numbers_near_the_end_of_the_space_work(void)
     ptcp_ranges_free(&set);
 }
 
+static void a_number_that_was_seen_is_never_new_again(void)
+{
+    const uint64_t first = 100, late = 4, count = PTCP_ACK_RANGES_MAX;
+    struct ptcp_acks acks;
+
+    ptcp_acks_init(&acks);
+    for (uint64_t i = 0; i < count; i++)
+        ptcp_acks_take(&acks, first + 2 * i, 1, 0, true, 0);
+    ptcp_acks_take(&acks, late, 1, 0, true, 0);              /* the first interval goes for it */
+    ptcp_acks_take(&acks, first + 2 * count, 1, 0, true, 0); /* and now this one */
+    CU_ASSERT_FALSE(ptcp_acks_is_new(&acks, first));
+    CU_ASSERT_FALSE(ptcp_acks_is_new(&acks, late));
+    CU_ASSERT_TRUE(ptcp_acks_is_new(&acks, first + 1));
+    ptcp_acks_free(&acks);
+}
+
 static CU_TestInfo tests[] = {
     {"random operations match a naive set", random_operations_match_a_naive_set},
     {"the limit holds and leaves the set as it was", the_limit_holds_and_leaves_the_set_as_it_was},
     {"numbers near the end of the space work", numbers_near_the_end_of_the_space_work},
+    {"a number that was seen is never new again", a_number_that_was_seen_is_never_new_again},
     CU_TEST_INFO_NULL,
 };
 

@@ -29,7 +29,11 @@ bool ptcp_acks_is_new(const struct ptcp_acks *acks, uint64_t packet)
 
 static void drop_lowest(struct ptcp_acks *acks)
 {
-    acks->floor = ptcp_ranges_at(&acks->received, 0)->end;
+    const uint64_t end = ptcp_ranges_at(&acks->received, 0)->end;
+
+    /* One that came late may lie below those that went before: seen is seen. */
+    if (acks->floor < end)
+        acks->floor = end;
     ptcp_ranges_drop_lowest(&acks->received);
 }
 

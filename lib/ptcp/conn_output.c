@@ -70,6 +70,18 @@ bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
     return ptcp_sendbuf_has(&conn->engine->out, conn->engine->flow.peer_limit);
 }
 
+bool ptcp_conn_is_overdue(const struct ptcp_conn *conn, uint64_t now_us)
+{
+    if (conn->state == PTCP_STATE_CLOSED || ptcp_durable_is_silent(conn) ||
+        !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+        return false;
+    if (!conn->engine)
+        return conn->due & ~(unsigned)PTCP_DUE_FREQUENCY;
+    if (handshake_is_due(conn, now_us))
+        return !handshake_needs_turn(conn);
+    return !is_handshaking(conn) && control_is_due(conn, now_us);
+}
+
 static bool data_is_due(struct ptcp_conn *conn, uint64_t now_us)
 {
     uint64_t wait_us;

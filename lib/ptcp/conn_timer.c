@@ -114,10 +114,11 @@ static uint64_t silence_due_us(const struct ptcp_conn *conn)
            ptcp_rtt_probe_timeout_us(&conn->path->rtt, conn->engine->recovery.peer_ack_delay_us);
 }
 
+/* What is left of records when nothing is under way is of packets that were given up. */
 static uint64_t quiet_due_us(const struct ptcp_conn *conn)
 {
-    if (!conn->engine ||
-        (!ptcp_sent_is_idle(&conn->engine->recovery.ring) && !ptcp_conn_is_quiet(conn)))
+    if (!conn->engine || conn->engine->recovery.in_flight > 0 ||
+        (!conn->engine->recovery.ring.slots && !ptcp_conn_is_quiet(conn)))
         return UINT64_MAX;
     return max_u64(conn->heard_us, last_eliciting_us(conn)) + QUIET_US;
 }
@@ -125,6 +126,7 @@ static uint64_t quiet_due_us(const struct ptcp_conn *conn)
 /* It rests, or at least the records of sent packets go. */
 static void calm_down(struct ptcp_conn *conn)
 {
+    ptcp_sent_trim(&conn->engine->recovery.ring, UINT64_MAX);
     if (ptcp_conn_is_quiet(conn))
         ptcp_conn_rest(conn);
     else
@@ -158,6 +160,8 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 
     if (conn->state == PTCP_STATE_CLOSED)
         return UINT64_MAX;
+    if (ptcp_conn_is_overdue(conn, now_us))
+        return now_us;
     due_us = min_u64(recovery_due_us(conn), ptcp_durable_due_us(conn));
     if (is_opening(conn))
         due_us = min_u64(due_us, connect_due_us(conn));

@@ -25,11 +25,10 @@ static void take_options(struct ptcp_conn *conn, const struct stk_ptcp_options *
     const uint64_t window_max =
         clamp(or_default(options->receive_window_max, STK_PTCP_RECEIVE_WINDOW_MAX),
               STK_PTCP_BUFFER_MIN, UINT64_C(1) << 30);
-    const uint64_t memory = conn->endpoint->options.memory_bytes;
-    const uint64_t left = memory > conn->endpoint->windows ? memory - conn->endpoint->windows : 0;
-    const uint64_t window =
+    const uint64_t wish =
         clamp(or_default(options->receive_window_init, STK_PTCP_RECEIVE_WINDOW_INIT),
-              STK_PTCP_BUFFER_MIN, clamp(left, STK_PTCP_BUFFER_MIN, window_max));
+              STK_PTCP_BUFFER_MIN, window_max);
+    const uint64_t window = ptcp_engine_window(conn->endpoint, wish);
 
     conn->connect_timeout_ms =
         ptcp_conn_ms(or_default(options->connect_timeout_us, STK_PTCP_CONNECT_TIMEOUT_US));
@@ -131,7 +130,8 @@ void ptcp_conn_forget_sent(struct ptcp_conn *conn)
     ring = &conn->engine->recovery.ring;
     for (const struct ptcp_sent *record = ptcp_sent_oldest(ring); record;
          record = ptcp_sent_after(ring, record)) {
-        if (record->flags & PTCP_SENT_PROBE && record->state == PTCP_SENT_OUTSTANDING)
+        if (record->flags & PTCP_SENT_PROBE && record->state == PTCP_SENT_OUTSTANDING &&
+            ptcp_path_took(conn->path, record->time_us))
             ptcp_mtu_probe_dropped(&conn->path->mtu);
     }
     ptcp_recovery_free(&conn->engine->recovery, conn->path);

@@ -210,6 +210,8 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
 size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room);
 /* Has it something to send that needs a turn? */
 bool ptcp_conn_wants_turn(const struct ptcp_conn *conn);
+/* Something that needs none should have left: it lacked memory, or its turn was to carry it. */
+bool ptcp_conn_is_overdue(const struct ptcp_conn *conn, uint64_t now_us);
 
 /* conn_timer.c */
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us);

@@ -167,7 +167,10 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
         }
         ptcp_conn_end_wait(conn);
         ptcp_turns_leave(&path->turns, turn);
-        ptcp_endpoint_set_alarm(endpoint, conn, now_us);
+        if (ptcp_conn_wants_turn(conn)) /* and lacks memory */
+            ptcp_schedule_set(&endpoint->schedule, &conn->alarm, now_us + PTCP_RETRY_US);
+        else
+            ptcp_endpoint_set_alarm(endpoint, conn, now_us);
     }
     return false;
 }

@@ -117,6 +117,16 @@ void ptcp_engine_make(const struct ptcp_conn *conn, struct ptcp_engine *engine)
     make_sender(conn, engine);
 }
 
+uint64_t ptcp_engine_window(const struct ptcp_endpoint *endpoint, uint64_t wish)
+{
+    const uint64_t memory = endpoint->options.memory_bytes, windows = endpoint->windows;
+    const uint64_t left = memory > windows ? memory - windows : 0;
+
+    if (wish <= left)
+        return wish;
+    return left > STK_PTCP_BUFFER_MIN ? left : STK_PTCP_BUFFER_MIN;
+}
+
 bool ptcp_conn_wake(struct ptcp_conn *conn)
 {
     if (conn->engine)
@@ -126,6 +136,7 @@ bool ptcp_conn_wake(struct ptcp_conn *conn)
     if (!conn->engine)
         return false;
     ptcp_engine_make(conn, conn->engine);
+    conn->engine->flow.window = ptcp_engine_window(conn->endpoint, conn->engine->flow.window);
     conn->endpoint->windows += conn->engine->flow.window;
     return true;
 }
@@ -154,8 +165,8 @@ static bool sender_is_quiet(const struct ptcp_engine *engine)
 bool ptcp_conn_is_quiet(const struct ptcp_conn *conn)
 {
     return conn->engine && ptcp_state_is_open(conn->state) && conn->state != PTCP_STATE_TIME_WAIT &&
-           conn->confirmed && conn->due == 0 && conn->error == 0 && !conn->trace &&
-           !conn->durable && conn->turn.state == PTCP_TURN_IDLE &&
+           conn->confirmed && !(conn->due & ~(unsigned)PTCP_DUE_FREQUENCY) && conn->error == 0 &&
+           !conn->trace && !conn->durable && conn->turn.state == PTCP_TURN_IDLE &&
            conn->engine->in.contiguous < conn->silence_from && receiver_is_quiet(conn->engine) &&
            sender_is_quiet(conn->engine);
 }

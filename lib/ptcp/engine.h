@@ -13,6 +13,7 @@
 #include "sendbuf.h"
 
 struct ptcp_conn;
+struct ptcp_endpoint;
 
 struct ptcp_engine {
     struct ptcp_recovery recovery;
@@ -65,6 +66,8 @@ struct ptcp_rest {
 void ptcp_engine_make(const struct ptcp_conn *conn, struct ptcp_engine *engine);
 /* Makes the engine from `rest` where there is none. False without memory: then nothing changes. */
 bool ptcp_conn_wake(struct ptcp_conn *conn);
+/* A window of `wish` bytes, or what the port's memory has left, the least window at least. */
+uint64_t ptcp_engine_window(const struct ptcp_endpoint *endpoint, uint64_t wish);
 /* Nothing is under way, now or by a timer that is set: it may rest. */
 bool ptcp_conn_is_quiet(const struct ptcp_conn *conn);
 /* Needs a quiet connection. */
