@@ -345,7 +345,7 @@ static void show(uint64_t association, uint64_t id, uint64_t source, const uint6
 static void a_token_counts_for_its_connection_and_its_peer_only(void)
 {
     connect_pair();
-    uint64_t token[2] = {opener->durable->token[0], opener->durable->token[1]};
+    uint64_t token[2] = {opener->durable->proof.token[0], opener->durable->proof.token[1]};
     const uint64_t id = listener->slot.id, source = opener->slot.id;
     const uint32_t connections = ptcp_connections(pair.end[PAIR_B]);
 
@@ -399,6 +399,72 @@ static void a_refusal_counts_only_for_who_shows_its_token(void)
     pair_free(&pair);
 }
 
+/* --- The end ----------------------------------------------------------------------------------
+ */
+
+/* The listener has finished and heard the opener's end; the word that it did is lost, and with it
+ * the association. So long later the opener finds it again. */
+static void end_in_the_dark_for(uint64_t duration_us, size_t last_bytes)
+{
+    static uint8_t bytes[100];
+
+    connect_pair();
+    ptcp_conn_finish(listener, pair.now_us);
+    pair_run_for(&pair, SECOND);
+    if (last_bytes > 0)
+        ptcp_conn_send(opener, pair.now_us, &(struct iovec){bytes, last_bytes}, 1);
+    ptcp_conn_finish(opener, pair.now_us);
+    pair.net.cut[PAIR_B] = true;
+    pair_run_for(&pair, 100 * MS);
+    CU_ASSERT_EQUAL(listener->state, PTCP_STATE_TIME_WAIT);
+    CU_ASSERT_EQUAL(opener->state, PTCP_STATE_LAST_ACK);
+    pair.net.cut[PAIR_A] = true;
+    ptcp_association_failed(pair.end[PAIR_A], pair.now_us, 7, -ETIMEDOUT, "lost");
+    pair_run_for(&pair, duration_us);
+    CU_ASSERT_TRUE(ptcp_conn_take_events(opener) & PTCP_SEEK);
+    ptcp_durable_carry(opener, pair.now_us, SAME_PEER);
+    pair.association = SAME_PEER;
+    pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = false;
+    ptcp_association_ready(pair.end[PAIR_A], pair.now_us, SAME_PEER);
+    pair_run_for(&pair, SECOND);
+}
+
+static void a_last_word_that_was_lost_is_said_over_another_association(void)
+{
+    for (size_t bytes = 0; bytes <= 100; bytes += 100) {
+        end_in_the_dark_for(10 * SECOND, bytes);
+        CU_ASSERT_EQUAL(opener->error, 0);
+        CU_ASSERT_TRUE(ptcp_conn_take_events(opener) & PTCP_TX_DONE);
+        pair_free(&pair);
+    }
+}
+
+static void who_only_lacks_the_word_that_its_end_came_ends_in_order(void)
+{
+    end_in_the_dark_for(60 * (uint64_t)SECOND, 0);
+    CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_B]), 0);
+    CU_ASSERT_EQUAL(opener->error, 0);
+    CU_ASSERT_TRUE(ptcp_conn_take_events(opener) & PTCP_TX_DONE);
+    pair_free(&pair);
+    end_in_the_dark_for(60 * (uint64_t)SECOND, 100); /* nobody knows whether those arrived */
+    CU_ASSERT_EQUAL(opener->error, -ECONNRESET);
+    pair_free(&pair);
+}
+
+static void a_sibling_of_one_that_seeks_is_refused_at_once(void)
+{
+    static const struct stk_protocol nothing;
+    struct stk_error error = {0};
+    struct stk_conn *second;
+
+    set_up(BYTES, 0, DURABLE, DURABLE);
+    lose_association(&world.transfer.client);
+    CU_ASSERT_EQUAL(
+        stk_conn_open_sibling(world.transfer.client.conn, &nothing, NULL, &second, &error),
+        -ENOTCONN);
+    complete();
+}
+
 static void the_same_association_with_new_keys_keeps_its_path(void)
 {
     connect_pair();
@@ -450,6 +516,12 @@ static CU_TestInfo tests[] = {
     {"the same association with new keys keeps its path",
      the_same_association_with_new_keys_keeps_its_path},
     {"suspended connections are bounded", suspended_connections_are_bounded},
+    {"a last word that was lost is said over another association",
+     a_last_word_that_was_lost_is_said_over_another_association},
+    {"who only lacks the word that its end came ends in order",
+     who_only_lacks_the_word_that_its_end_came_ends_in_order},
+    {"a sibling of one that seeks is refused at once",
+     a_sibling_of_one_that_seeks_is_refused_at_once},
     CU_TEST_INFO_NULL,
 };
 

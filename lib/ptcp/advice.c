@@ -101,31 +101,14 @@ void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
     ptcp_endpoint_go_on(endpoint, STK_CONTAINER(node, struct ptcp_conn, on_path));
 }
 
-/*
- * The peer says that it has gone. Where all bytes of both sides had arrived, and only the word that
- * our FIN did was missing, that word would change nothing: the end is in order. Bytes that were not
- * acknowledged may be lost, and that is an error.
- */
-static bool ends_in_order(struct ptcp_conn *conn, uint64_t now_us, int code)
-{
-    if (code != -ECONNRESET ||
-        (conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING) ||
-        conn->engine->out.una != conn->engine->out.end)
-        return false;
-    conn->engine->out.fin_acked = true;
-    ptcp_conn_step(conn, now_us);
-    ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
-    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
-    return true;
-}
-
 static void fail_on(struct ptcp_path *path, uint64_t now_us, int code, const char *text)
 {
     STK_LIST_EACH(node, &path->connections)
     {
         struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, on_path);
 
-        if (!ends_in_order(conn, now_us, code) && !ptcp_durable_suspend(conn, now_us))
+        const bool over = code == -ECONNRESET && ptcp_conn_end_in_order(conn, now_us);
+        if (!over && !ptcp_durable_suspend(conn, now_us))
             ptcp_conn_fail(conn, now_us, code, text);
     }
 }

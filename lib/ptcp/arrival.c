@@ -84,7 +84,8 @@ static void on_refuse(struct ptcp_conn *conn, const struct ptcp_arrival *arrival
 static void on_unknown(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
 {
     if (conn->durable && conn->durable->seek == PTCP_SEEK_SHOW &&
-        ptcp_arrival_is_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
+        ptcp_arrival_is_from(arrival, ptcp_conn_association(conn), &conn->path->peer) &&
+        !ptcp_conn_end_in_order(conn, arrival->now_us))
         ptcp_conn_fail(conn, arrival->now_us, -ECONNRESET,
                        "the peer does not know this connection any more, so it can't be resumed");
 }

@@ -40,5 +40,8 @@ void ptcp_opening_stray(struct ptcp_endpoint *endpoint, const struct ptcp_arriva
 /* late.c: the connection is over; the peer may not know. */
 void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
                       const struct ptcp_arrival *arrival);
+/* The peer comes over another association to ask; false: it has not proved that it is the peer. */
+bool ptcp_late_resume(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                      const struct ptcp_arrival *arrival, const uint64_t token[2]);
 
 #endif

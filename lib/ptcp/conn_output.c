@@ -403,7 +403,7 @@ static size_t build_resume(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at,
     if (ptcp_sent_reserve(&conn->engine->recovery.ring, false) < 0)
         return 0;
     begin(&draft, conn, PTCP_RESUME, at, size);
-    ptcp_token_write(&draft.writer, conn->durable->token);
+    ptcp_token_write(&draft.writer, conn->durable->proof.token);
     add_ack(&draft, conn, now_us);
     draft.record.flags |= PTCP_SENT_ELICITING;
     ptcp_durable_shown(conn, now_us);

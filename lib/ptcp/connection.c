@@ -242,6 +242,18 @@ void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
         ptcp_conn_raise(conn, PTCP_CLOSED);
 }
 
+bool ptcp_conn_end_in_order(struct ptcp_conn *conn, uint64_t now_us)
+{
+    if ((conn->state != PTCP_STATE_LAST_ACK && conn->state != PTCP_STATE_CLOSING) ||
+        conn->engine->out.una != conn->engine->out.end)
+        return false;
+    conn->engine->out.fin_acked = true;
+    ptcp_conn_step(conn, now_us);
+    ptcp_conn_move(conn, PTCP_STATE_CLOSED); /* nobody is left for whom to wait */
+    ptcp_endpoint_bury(conn->endpoint, conn, now_us, false, 0);
+    return true;
+}
+
 void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us)
 {
     ptcp_conn_move(conn, PTCP_STATE_ESTABLISHED);

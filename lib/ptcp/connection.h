@@ -188,6 +188,12 @@ void ptcp_conn_fail(struct ptcp_conn *conn, uint64_t now_us, int code, const cha
 /* The same, and the peer is told by RESET. */
 void ptcp_conn_reset(struct ptcp_conn *conn, uint64_t now_us, uint64_t reset, int code,
                      const char *text);
+/*
+ * The peer is gone, or knows the connection no more. Where all bytes of both sides had arrived, and
+ * only the word that our FIN did was missing, that word would change nothing: it ends in order, and
+ * this says true. Bytes that were not acknowledged may be lost, and that is an error.
+ */
+bool ptcp_conn_end_in_order(struct ptcp_conn *conn, uint64_t now_us);
 /* Follows the FINs; then TIME_WAIT comes. */
 void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us);
 void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params);

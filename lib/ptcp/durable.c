@@ -39,7 +39,7 @@ int ptcp_durable_new(struct ptcp_conn *conn, uint64_t time_out_us)
     durable->time_out_us = time_out_us;
     durable->next_us = UINT64_MAX;
     for (int i = 0; i < 2; i++)
-        durable->token[i] = ptcp_endpoint_random(conn->endpoint) % PTCP_NUMBER_MAX;
+        durable->proof.token[i] = ptcp_endpoint_random(conn->endpoint) % PTCP_NUMBER_MAX;
     conn->durable = durable;
     return 0;
 }
@@ -60,7 +60,7 @@ void ptcp_durable_free(struct ptcp_conn *conn)
     if (!conn->durable)
         return;
     leave_count(conn);
-    memset(conn->durable->token, 0, sizeof(conn->durable->token));
+    memset(conn->durable->proof.token, 0, sizeof(conn->durable->proof.token));
     stk_free(conn->durable);
     conn->durable = NULL;
 }
@@ -73,7 +73,7 @@ void ptcp_durable_offer(const struct ptcp_conn *conn, struct ptcp_params *params
         return;
     params->durable_us = durable->time_out_us;
     if (conn->passive)
-        memcpy(params->token, durable->token, sizeof(params->token));
+        memcpy(params->token, durable->proof.token, sizeof(params->token));
 }
 
 static int key_of(const struct ptcp_endpoint *endpoint, uint64_t association,
@@ -90,13 +90,13 @@ void ptcp_durable_agree(struct ptcp_conn *conn, const struct ptcp_params *params
 
     if (!durable || durable->agreed || params->durable_us == 0 ||
         (!conn->passive && !(params->token[0] | params->token[1])) ||
-        key_of(conn->endpoint, ptcp_conn_association(conn), durable->peer_key) < 0)
+        key_of(conn->endpoint, ptcp_conn_association(conn), durable->proof.peer_key) < 0)
         return;
     durable->agreed = true;
     if (params->durable_us < durable->time_out_us)
         durable->time_out_us = params->durable_us;
     if (!conn->passive)
-        memcpy(durable->token, params->token, sizeof(durable->token));
+        memcpy(durable->proof.token, params->token, sizeof(durable->proof.token));
     conn->user_timeout_ms = ptcp_conn_ms(durable->time_out_us);
 }
 
@@ -252,13 +252,19 @@ static bool same(const void *a, const void *b, size_t len)
     return difference == 0;
 }
 
+bool ptcp_durable_proves(const struct ptcp_endpoint *endpoint, const struct ptcp_proof *proof,
+                         uint64_t association, const uint64_t token[2])
+{
+    uint8_t key[PTCP_DURABLE_KEY_BYTES];
+
+    return same(proof->token, token, sizeof(proof->token)) &&
+           key_of(endpoint, association, key) == 0 && same(proof->peer_key, key, sizeof(key));
+}
+
 bool ptcp_durable_takes(struct ptcp_conn *conn, uint64_t association, const uint64_t token[2])
 {
     const struct ptcp_durable *durable = conn->durable;
-    uint8_t key[PTCP_DURABLE_KEY_BYTES];
 
     return durable && durable->agreed && conn->passive && ptcp_state_is_open(conn->state) &&
-           same(durable->token, token, sizeof(durable->token)) &&
-           key_of(conn->endpoint, association, key) == 0 &&
-           same(durable->peer_key, key, sizeof(key));
+           ptcp_durable_proves(conn->endpoint, &durable->proof, association, token);
 }

@@ -1,6 +1,6 @@
 /*
  * A connection that outlives its association: no path for minutes, new addresses on both sides, a
- * peer whose association got lost. docs/ptcp.md section 12 specifies it.
+ * peer whose association got lost. docs/ptcp.md section 11 specifies it.
  *
  * The listener gives the opener a token. When the association fails, or nothing is acknowledged
  * for a while, the opener seeks: it asks for an association, and shows the token over it until
@@ -33,9 +33,14 @@ enum ptcp_seek {
     PTCP_SEEK_COUNT,
 };
 
-struct ptcp_durable {
+/* Who shows the token over an association with that key is the peer. */
+struct ptcp_proof {
     uint64_t token[2]; /* below 2^62 each */
     uint8_t peer_key[PTCP_DURABLE_KEY_BYTES];
+};
+
+struct ptcp_durable {
+    struct ptcp_proof proof;
     uint64_t time_out_us;
     uint64_t next_us; /* UINT64_MAX: nothing to do by the clock */
     uint8_t seek;     /* enum ptcp_seek; the opener's */
@@ -68,6 +73,9 @@ bool ptcp_durable_shows(const struct ptcp_conn *conn, uint64_t now_us);
 void ptcp_durable_shown(struct ptcp_conn *conn, uint64_t now_us);
 /* Nothing but RESUME may be sent: it seeks, or waits for the opener to come. */
 bool ptcp_durable_is_silent(const struct ptcp_conn *conn);
+/* The token came over `association`. */
+bool ptcp_durable_proves(const struct ptcp_endpoint *endpoint, const struct ptcp_proof *proof,
+                         uint64_t association, const uint64_t token[2]);
 /* A RESUME for this connection came over `association` with this token. */
 bool ptcp_durable_takes(struct ptcp_conn *conn, uint64_t association, const uint64_t token[2]);
 

@@ -115,18 +115,36 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     stk_free(endpoint);
 }
 
+static bool has_proof(const struct ptcp_conn *conn)
+{
+    return conn->durable && conn->durable->agreed && conn->passive;
+}
+
+static size_t answer_bytes(const struct ptcp_conn *conn)
+{
+    const struct ptcp_timewait *entry;
+
+    return ptcp_conn_is_plain(conn) ? sizeof(entry->plain)
+           : has_proof(conn)        ? sizeof(entry->proof)
+                                    : 0;
+}
+
 /* False without memory. */
 static bool leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_conn *conn,
                             uint64_t now_us, bool reset, uint64_t code)
 {
-    struct ptcp_timewait *entry =
-        ptcp_timewaits_add(&endpoint->timewaits, &endpoint->table, conn->slot.id,
-                           ptcp_conn_is_plain(conn) ? &conn->path->peer : NULL, now_us);
+    struct ptcp_timewait *entry = ptcp_timewaits_add(&endpoint->timewaits, &endpoint->table,
+                                                     conn->slot.id, answer_bytes(conn), now_us);
 
     if (!entry)
         return false;
-    if (ptcp_conn_is_plain(conn))
-        entry->local = conn->path->local;
+    if (ptcp_conn_is_plain(conn)) {
+        entry->plain.peer = conn->path->peer;
+        entry->plain.local = conn->path->local;
+    } else if (has_proof(conn)) {
+        entry->durable = true;
+        entry->proof = conn->durable->proof;
+    }
     entry->peer_id = conn->peer_id;
     entry->association = ptcp_conn_association(conn);
     entry->next_packet = ptcp_conn_next_packet(conn);

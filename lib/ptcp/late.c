@@ -12,20 +12,32 @@ struct ptcp_reply ptcp_late_reply(struct ptcp_timewait *entry, uint64_t packet)
                                .association = entry->association};
 
     if (entry->association == 0) {
-        reply.peer = entry->peer;
-        reply.local = entry->local;
+        reply.peer = entry->plain.peer;
+        reply.local = entry->plain.local;
     }
     return reply;
+}
+
+static void answer(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                   const struct ptcp_arrival *arrival)
+{
+    const uint64_t packet = ptcp_packet_number(arrival->header.packet, entry->received);
+
+    if (packet >= entry->received)
+        entry->received = packet + 1;
+    struct ptcp_reply reply = ptcp_late_reply(entry, packet);
+    if (arrival->run->local)
+        reply.local = *arrival->run->local;
+    ptcp_endpoint_reply(endpoint, &reply);
 }
 
 void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
                       const struct ptcp_arrival *arrival)
 {
-    const uint64_t packet = ptcp_packet_number(arrival->header.packet, entry->received);
     struct ptcp_frame frame;
 
     if (arrival->header.type != PTCP_DATA || !ptcp_arrival_tag_ok(arrival, entry->peer_id) ||
-        !ptcp_arrival_is_from(arrival, entry->association, &entry->peer) ||
+        !ptcp_arrival_is_from(arrival, entry->association, &entry->plain.peer) ||
         ptcp_arrival_find(arrival->frames, PTCP_FRAME_RESET, &frame))
         return;
     struct stk_reader frames = arrival->frames;
@@ -33,14 +45,19 @@ void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entr
     bool eliciting = false;
     while (ptcp_frame_read(&frames, &frame, &ack) > 0)
         eliciting |= ptcp_frame_elicits(frame.type);
-    if (!eliciting)
-        return;
-    if (packet >= entry->received)
-        entry->received = packet + 1;
-    struct ptcp_reply reply = ptcp_late_reply(entry, packet);
-    if (arrival->run->local)
-        reply.local = *arrival->run->local;
-    ptcp_endpoint_reply(endpoint, &reply);
+    if (eliciting)
+        answer(endpoint, entry, arrival);
+}
+
+bool ptcp_late_resume(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
+                      const struct ptcp_arrival *arrival, const uint64_t token[2])
+{
+    if (!entry->durable || entry->peer_id != arrival->header.source ||
+        !ptcp_durable_proves(endpoint, &entry->proof, arrival->run->association, token))
+        return false;
+    entry->association = arrival->run->association;
+    answer(endpoint, entry, arrival);
+    return true;
 }
 
 void ptcp_say_goodbye(struct ptcp_endpoint *endpoint)

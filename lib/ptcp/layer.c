@@ -63,7 +63,8 @@ static int prepare(const struct stk_segment *segment, bool listening, void **sha
     (void)shared;
     if (ptcp_cc_find(name))
         return 0;
-    return stk_error_set(error, STK_ESYNTAX, "ptcp", "cc=%s is not known: use cubic or reno", name);
+    return stk_error_set(error, STK_ESYNTAX, "ptcp", "cc=%s is not known: use bbr, cubic or reno",
+                         name);
 }
 
 static int check_durable(const struct ptcp_bridge *bridge, const struct stk_ptcp_options *options,
@@ -127,7 +128,7 @@ static int open_beside(struct ptcp_layer *ptcp, const struct ptcp_conn *other)
     struct stk_ptcp_options options;
     const struct ptcp_open open = {.peer = other->path->peer.len ? &other->path->peer : NULL,
                                    .association = ptcp_conn_association(other),
-                                   .ready = true,
+                                   .ready = !ptcp_durable_is_silent(other),
                                    .options = &options};
 
     read_options(ptcp->layer.segment, &options);
@@ -141,6 +142,8 @@ static int sibling(struct stk_layer *layer, struct stk_layer *of)
 
     if (!other->conn || !of->ready || other->conn->buried)
         return stk_layer_fail(layer, -ENOTCONN, "the connection beside it is not open");
+    if (other->conn->path->gone)
+        return stk_layer_fail(layer, -ENOTCONN, "the connection beside it seeks its peer");
     ptcp->bridge = ptcp_bridge_use(other->bridge);
     code = open_beside(ptcp, other->conn);
     return code < 0 ? stk_layer_fail(layer, code, "can't connect: %s", stk_strerror(code)) : 0;

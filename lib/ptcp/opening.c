@@ -179,9 +179,12 @@ void ptcp_opening_resume(struct ptcp_endpoint *endpoint, struct ptcp_slot *slot,
     if (ptcp_arrival_is_plain(arrival) || arrival->run->early ||
         !ptcp_arrival_find(arrival->frames, PTCP_FRAME_TOKEN, &token))
         return;
+    const uint64_t shown[2] = {token.value, token.second};
+    if (slot && slot->over &&
+        ptcp_late_resume(endpoint, STK_CONTAINER(slot, struct ptcp_timewait, slot), arrival, shown))
+        return;
     if (!conn || conn->peer_id != arrival->header.source ||
-        !ptcp_durable_takes(conn, arrival->run->association,
-                            (const uint64_t[2]){token.value, token.second})) {
+        !ptcp_durable_takes(conn, arrival->run->association, shown)) {
         ptcp_arrival_answer(endpoint, arrival, PTCP_REFUSE, PTCP_RESET_UNKNOWN);
         return;
     }

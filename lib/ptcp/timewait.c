@@ -41,18 +41,15 @@ void ptcp_timewaits_free(struct ptcp_timewaits *all, struct ptcp_table *table)
 }
 
 struct ptcp_timewait *ptcp_timewaits_add(struct ptcp_timewaits *all, struct ptcp_table *table,
-                                         uint64_t id, const struct stk_addr *peer, uint64_t now_us)
+                                         uint64_t id, size_t more, uint64_t now_us)
 {
-    const size_t size = peer ? sizeof(struct ptcp_timewait) : offsetof(struct ptcp_timewait, peer);
-    struct ptcp_timewait *entry = stk_alloc_zero(size);
+    struct ptcp_timewait *entry = stk_alloc_zero(offsetof(struct ptcp_timewait, plain) + more);
 
     if (!entry)
         return NULL;
     while (all->count >= all->max)
         drop(all, table, oldest(all));
     entry->slot = (struct ptcp_slot){.id = id, .over = true};
-    if (peer)
-        entry->peer = *peer;
     entry->expires_us = now_us + all->duration_us;
     ptcp_table_add(table, &entry->slot);
     stk_list_append(&all->list, &entry->node);

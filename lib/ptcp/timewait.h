@@ -6,6 +6,7 @@
 #define STK_PTCP_TIMEWAIT_H
 
 #include "addr.h"
+#include "durable.h"
 #include "list.h"
 #include "table.h"
 
@@ -16,8 +17,13 @@ struct ptcp_timewait {
     uint64_t next_packet;
     uint64_t received; /* number after the highest one that arrived */
     uint64_t code;     /* of the reset */
-    bool reset;
-    struct stk_addr peer, local; /* plain mode: else the block ends before them */
+    bool reset, durable;
+    union { /* or the block ends before it */
+        struct {
+            struct stk_addr peer, local;
+        } plain;
+        struct ptcp_proof proof; /* of a durable connection: who may ask over another association */
+    };
 };
 
 /* Nobody acknowledges a RESET: it is said at once, and then two times more. */
@@ -35,11 +41,11 @@ struct ptcp_timewaits {
 void ptcp_timewaits_init(struct ptcp_timewaits *all, uint32_t max, uint64_t duration_us);
 void ptcp_timewaits_free(struct ptcp_timewaits *all, struct ptcp_table *table);
 /*
- * The oldest one makes room if there are too many. NULL without memory: then nobody answers.
- * `peer` is NULL in sealed mode.
+ * The oldest one makes room if there are too many. NULL without memory: then nobody answers. With
+ * `more` bytes of the union.
  */
 struct ptcp_timewait *ptcp_timewaits_add(struct ptcp_timewaits *all, struct ptcp_table *table,
-                                         uint64_t id, const struct stk_addr *peer, uint64_t now_us);
+                                         uint64_t id, size_t more, uint64_t now_us);
 /* An entry whose RESET is to be said now, which then counts as done; NULL: none. */
 struct ptcp_timewait *ptcp_timewaits_say(struct ptcp_timewaits *all, uint64_t now_us);
 void ptcp_timewaits_expire(struct ptcp_timewaits *all, struct ptcp_table *table, uint64_t now_us);

@@ -144,7 +144,8 @@ const struct stk_error *stk_conn_error(const struct stk_conn *conn);
 
 /*
  * Another connection on the same socket and association as a connected PTCP one: no round trip,
- * shared path state. -ENOTSUP where the bottom of the stack can't.
+ * shared path state. -ENOTSUP where the bottom of the stack can't; -ENOTCONN where that connection
+ * is not open, or is durable and seeks its peer.
  */
 int stk_conn_open_sibling(struct stk_conn *conn, const struct stk_protocol *protocol, void *user,
                           struct stk_conn **out, struct stk_error *error);
