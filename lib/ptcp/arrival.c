@@ -62,7 +62,7 @@ static void on_data(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
         ptcp_durable_resumed(conn, arrival->now_us);
     if (conn->state == PTCP_STATE_SYN_RECEIVED)
         ptcp_conn_establish(conn, arrival->now_us);
-    conn->confirmed = conn->path->validated = true;
+    conn->confirmed = true;
     conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
     ptcp_arrival_deliver(conn, arrival);
 }

@@ -65,7 +65,7 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
     uint64_t bytes = less(min_u64(out->end, conn->engine->flow.peer_limit), out->next);
     uint64_t count;
 
-    if (!path->validated || out->lost.count > 0 || conn->engine->recovery.probes > 0)
+    if (out->lost.count > 0 || conn->engine->recovery.probes > 0)
         return 0;
     bytes = min_u64(bytes, offsets_left(out->next, stk_varint_len(out->next)));
     count = bytes / bulk->payload;

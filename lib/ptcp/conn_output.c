@@ -72,8 +72,7 @@ bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
 
 bool ptcp_conn_is_overdue(const struct ptcp_conn *conn, uint64_t now_us)
 {
-    if (conn->state == PTCP_STATE_CLOSED || ptcp_durable_is_silent(conn) ||
-        !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+    if (conn->state == PTCP_STATE_CLOSED || ptcp_durable_is_silent(conn))
         return false;
     if (!conn->engine)
         return conn->due & ~(unsigned)PTCP_DUE_FREQUENCY;
@@ -275,8 +274,6 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
     PTCP_TRACE(conn->trace, sent, conn, &draft->record, draft->start, len);
     conn->packets_sent++;
     conn->bytes_sent += draft->record.size;
-    if (!conn->path->validated)
-        conn->path->unvalidated_out += draft->record.size;
     if (draft->record.flags & PTCP_SENT_ELICITING)
         ptcp_pacer_spend(&conn->path->pacer, draft->record.size);
     return size;
@@ -511,7 +508,7 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
 
     assert(capacity >= conn->path->mtu.current);
     describe(conn, run, buffer + head);
-    if (conn->state == PTCP_STATE_CLOSED || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
+    if (conn->state == PTCP_STATE_CLOSED)
         return 0;
     if (allowance == 0 && handshake_needs_turn(conn))
         return 0;

@@ -144,12 +144,9 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
     return min_u64(due_us, conn->blocked_us);
 }
 
-/* While the peer's address allows no packet, a probe would have to wait anyway. */
 static uint64_t recovery_due_us(const struct ptcp_conn *conn)
 {
-    if (ptcp_durable_is_silent(conn) || !ptcp_path_allows(conn->path, PTCP_HANDSHAKE_MAX_BYTES))
-        return UINT64_MAX;
-    if (!conn->engine)
+    if (ptcp_durable_is_silent(conn) || !conn->engine)
         return UINT64_MAX;
     return ptcp_recovery_due_us(&conn->engine->recovery, conn->path, is_opening(conn));
 }

@@ -22,8 +22,6 @@
 
 struct ptcp_endpoint;
 
-enum { PTCP_HANDSHAKE_MAX_BYTES = 100 }; /* of a SYN_ACK, as a datagram */
-
 /* So many bytes since the peer's silence was last asked about are the middle of something. */
 enum { PTCP_SILENCE_BYTES = 16 << 10 };
 

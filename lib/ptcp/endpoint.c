@@ -333,7 +333,6 @@ int ptcp_open(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct ptcp
     if (open->peer)
         conn->path->peer = *open->peer;
     conn->early = open->association && open->ready;
-    conn->path->validated = true; /* what we send to it before it answers is our own wish */
     ptcp_endpoint_watch(endpoint, conn);
     ptcp_conn_move(conn, PTCP_STATE_SYN_SENT);
     ptcp_endpoint_set_alarm(endpoint, conn, now_us);

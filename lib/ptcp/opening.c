@@ -41,7 +41,6 @@ static void admit(struct ptcp_endpoint *endpoint, const struct ptcp_arrival *arr
     endpoint->waiting++;
     learn_addresses(conn, arrival);
     conn->peer_id = arrival->header.source;
-    conn->path->validated = true; /* by cookie, or by the association */
     ptcp_endpoint_watch(endpoint, conn);
     ptcp_conn_take_params(conn, params);
     ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
@@ -100,7 +99,6 @@ static void cross(struct ptcp_conn *conn, const struct ptcp_arrival *arrival,
         ptcp_conn_take_params(conn, params);
         ptcp_conn_move(conn, PTCP_STATE_SYN_RECEIVED);
     }
-    conn->path->unvalidated_in += arrival->size;
     conn->due |= PTCP_DUE_PARAMS;
     ptcp_arrival_deliver(conn, arrival);
 }
@@ -163,7 +161,7 @@ void ptcp_opening_syn_ack(struct ptcp_conn *conn, const struct ptcp_arrival *arr
     }
     if (!ptcp_state_is_open(conn->state))
         ptcp_conn_establish(conn, arrival->now_us);
-    conn->confirmed = conn->path->validated = true;
+    conn->confirmed = true;
     conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
     ptcp_arrival_deliver(conn, arrival);
 }

@@ -28,7 +28,6 @@ void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us)
     const uint16_t fixed = path->mtu.fixed ? path->mtu.current : 0;
 
     know_nothing(path, path->cc.type, path->mtu.max, fixed);
-    path->unvalidated_in = path->unvalidated_out = 0;
     path->since_us = now_us;
     path->delivery.rate = path->delivery.app_limited_until = 0;
 }
@@ -60,10 +59,4 @@ void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us)
     const uint64_t rate = path->cc.type->pacing_rate(&path->cc, &path->rtt);
 
     ptcp_pacer_set(&path->pacer, now_us, ptcp_careful_rate(path, rate), path->mtu.current);
-}
-
-bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size)
-{
-    return path->validated ||
-           path->unvalidated_out + size <= PTCP_AMPLIFICATION_MAX * path->unvalidated_in;
 }

@@ -37,9 +37,7 @@ struct ptcp_path {
     uint64_t asked_us; /* when one of them last asked for all whether the peer is there */
     uint64_t acked_us; /* when anything of any connection was newly acknowledged last */
     uint16_t overhead; /* bytes that lower layers add to each packet */
-    bool validated;    /* the peer receives at its address */
     bool gone;         /* the association has failed: nobody may join */
-    uint64_t unvalidated_in, unvalidated_out; /* datagram bytes until then */
 
     struct ptcp_slot slot;       /* its id is the association; 0: plain mode, in no table */
     struct stk_node connections; /* those that are not over */
@@ -48,8 +46,6 @@ struct ptcp_path {
     struct ptcp_alarm alarm; /* the pacer lets a packet go; without users, it is forgotten */
     struct stk_addr peer, local;
 };
-
-enum { PTCP_AMPLIFICATION_MAX = 3 };
 
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
                     uint16_t max_datagram, uint16_t fixed_mtu);
@@ -64,8 +60,6 @@ void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us);
 bool ptcp_path_is_open(struct ptcp_path *path, uint64_t now_us, uint64_t *wait_us);
 /* How long an ACK is worth holding back: a quarter of the RTT, within bounds. */
 uint64_t ptcp_path_ack_delay_us(const struct ptcp_path *path);
-/* May a datagram of `size` bytes go to the address, as far as validation is concerned? */
-bool ptcp_path_allows(const struct ptcp_path *path, uint64_t size);
 
 /* What becomes of a packet that was sent then says something of this path, not of one before it. */
 static inline bool ptcp_path_took(const struct ptcp_path *path, uint64_t sent_us)

@@ -92,7 +92,6 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
     if (path == old)
         return 0; /* only its keys are new */
     ptcp_paths_retire(endpoint, conn);
-    path->validated = true; /* by the association */
     path->peer = old->peer;
     path->local = old->local;
     ptcp_paths_leave(endpoint, old);

@@ -411,13 +411,13 @@ uint64_t ptcp_recovery_due_us(const struct ptcp_recovery *recovery, const struct
 }
 
 /* The oldest under way tells: probes for a size may get lost. */
-static bool has_large_packet(const struct ptcp_recovery *recovery)
+static bool has_large_packet(const struct ptcp_recovery *recovery, const struct ptcp_path *path)
 {
     const struct ptcp_sent *record = ptcp_sent_oldest(&recovery->ring);
 
     while (record && (record->state != PTCP_SENT_OUTSTANDING || record->flags & PTCP_SENT_PROBE))
         record = ptcp_sent_after(&recovery->ring, record);
-    return record && record->size > PTCP_MTU_MIN;
+    return record && record->size > PTCP_MTU_MIN && ptcp_path_took(path, record->time_us);
 }
 
 void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
@@ -437,7 +437,7 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
     if (path->acked_us <= recovery->last_eliciting_us)
         ptcp_ecn_timeout(&path->ecn, recovery->pto_count);
     recovery->probes = PTCP_PTO_PROBES;
-    if (has_large_packet(recovery) &&
+    if (has_large_packet(recovery, path) &&
         ptcp_mtu_timeout(&path->mtu, now_us,
                          ptcp_rtt_probe_timeout_us(&path->rtt, recovery->peer_ack_delay_us)))
         ptcp_path_resize(path);

@@ -21,9 +21,9 @@ static bool is_fit(const struct ptcp_conn *conn, const struct stk_run *run)
     const struct ptcp_arrival arrival = {.run = run};
 
     return ptcp_state_is_open(conn->state) && ptcp_state_takes(conn->state, PTCP_DATA) &&
-           conn->confirmed && conn->path->validated && !(conn->due & PTCP_DUE_PARAMS) &&
-           !ptcp_durable_is_silent(conn) && conn->engine && conn->engine->in.ahead.count == 0 &&
-           conn->error == 0 && !conn->released && !conn->trace &&
+           conn->confirmed && !(conn->due & PTCP_DUE_PARAMS) && !ptcp_durable_is_silent(conn) &&
+           conn->engine && conn->engine->in.ahead.count == 0 && conn->error == 0 &&
+           !conn->released && !conn->trace &&
            ptcp_arrival_is_from(&arrival, ptcp_conn_association(conn), &conn->path->peer);
 }
 
