@@ -28,12 +28,12 @@ bool ptcp_conn_is_busy(const struct ptcp_conn *conn)
 }
 
 /*
- * While others have their turns and nothing of its own is under way, nothing of it can be
- * acknowledged: what the path acknowledges to the others shows that the peer is there.
+ * While others have their turns, or write, and nothing of its own is under way, nothing of it can
+ * be acknowledged: what the path acknowledges to the others shows that the peer is there.
  */
 static uint64_t counts_from_us(const struct ptcp_conn *conn, uint64_t since_us)
 {
-    if (!ptcp_turn_waits(&conn->turn) || conn->engine->recovery.in_flight > 0)
+    if (conn->turn.state == PTCP_TURN_IDLE || conn->engine->recovery.in_flight > 0)
         return since_us;
     return max_u64(since_us, conn->path->acked_us);
 }
@@ -43,6 +43,12 @@ void ptcp_conn_end_wait(struct ptcp_conn *conn)
     conn->opened_us = counts_from_us(conn, conn->opened_us);
     conn->progress_us = counts_from_us(conn, conn->progress_us);
     conn->released_us = counts_from_us(conn, conn->released_us);
+}
+
+void ptcp_conn_leave_turn(struct ptcp_conn *conn)
+{
+    ptcp_conn_end_wait(conn);
+    ptcp_turns_leave(&conn->path->turns, &conn->turn);
 }
 
 static uint64_t connect_due_us(const struct ptcp_conn *conn)

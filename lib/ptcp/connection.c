@@ -338,7 +338,7 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
         conn->wants_room = conn->was_full = true;
     if (took > 0) {
         if (ptcp_turn_asks(&conn->turn))
-            ptcp_turns_leave(&conn->path->turns, &conn->turn);
+            ptcp_conn_leave_turn(conn);
         if (ptcp_conn_wants_turn(conn))
             ptcp_turns_join(&conn->path->turns, &conn->turn);
         ptcp_endpoint_touch(conn->endpoint, conn);
@@ -359,7 +359,7 @@ int ptcp_conn_finish(struct ptcp_conn *conn, uint64_t now_us)
     conn->engine->out.finished = true;
     conn->wants_room = false;
     if (ptcp_turn_asks(&conn->turn))
-        ptcp_turns_leave(&conn->path->turns, &conn->turn);
+        ptcp_conn_leave_turn(conn);
     if (ptcp_state_is_open(conn->state))
         happen(conn, PTCP_EVENT_FINISH);
     ptcp_conn_step(conn, now_us);

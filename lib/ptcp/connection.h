@@ -223,7 +223,9 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us);
 bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us);
 /* Something of ours waits for the peer, or for memory to be sent; or for the peer to be found. */
 bool ptcp_conn_is_busy(const struct ptcp_conn *conn);
-/* Something of its own leaves, or it waits for a turn no more: from now on its clocks run. */
+/* Something of its own leaves: from now on its clocks run. */
 void ptcp_conn_end_wait(struct ptcp_conn *conn);
+/* The same, as it waits for no turn any more. */
+void ptcp_conn_leave_turn(struct ptcp_conn *conn);
 
 #endif

@@ -165,8 +165,7 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
             ptcp_endpoint_touch(endpoint, conn);
             return true;
         }
-        ptcp_conn_end_wait(conn);
-        ptcp_turns_leave(&path->turns, turn);
+        ptcp_conn_leave_turn(conn);
         if (ptcp_conn_wants_turn(conn)) /* and lacks memory */
             ptcp_schedule_set(&endpoint->schedule, &conn->alarm, now_us + PTCP_RETRY_US);
         else

@@ -151,7 +151,7 @@ void ptcp_invitation_told(struct ptcp_conn *conn)
 
     if (conn->turn.state != PTCP_TURN_INVITED)
         return;
-    ptcp_turns_leave(&conn->path->turns, &conn->turn);
+    ptcp_conn_leave_turn(conn);
     ptcp_endpoint_touch(endpoint, conn);
     /* Whether or not it writes: who comes next is found by output. */
     ptcp_schedule_set(&endpoint->schedule, &conn->path->alarm, endpoint->now_us);
