@@ -40,7 +40,8 @@ static uint64_t counts_from_us(const struct ptcp_conn *conn, uint64_t since_us)
 
 void ptcp_conn_end_wait(struct ptcp_conn *conn)
 {
-    conn->opened_us = counts_from_us(conn, conn->opened_us);
+    if (is_opening(conn))
+        conn->opened_us = counts_from_us(conn, conn->opened_us);
     conn->progress_us = counts_from_us(conn, conn->progress_us);
     conn->released_us = counts_from_us(conn, conn->released_us);
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 /* After the end. The same for all, so that the order of the list is that of what is to be said. */
 static const uint64_t say_after_us[PTCP_RESET_TIMES] = {0, 1000000, 5000000};
@@ -31,6 +32,8 @@ static void drop(struct ptcp_timewaits *all, struct ptcp_table *table, struct pt
     ptcp_table_remove(table, &entry->slot);
     stk_list_remove(&entry->node);
     all->count--;
+    if (entry->durable)
+        memset(&entry->proof, 0, sizeof(entry->proof));
     stk_free(entry);
 }
 
