@@ -195,7 +195,7 @@ static const struct ptcp_recovery_owner counter = {count_acked, count_lost};
 static void set_up(void)
 {
     world.acked = world.lost = 0;
-    ptcp_recovery_init(&world.recovery);
+    ptcp_recovery_init(&world.recovery, NULL);
     ptcp_path_init(&world.path, &ptcp_cubic, 0, 1472, 1200);
 }
 
@@ -311,7 +311,7 @@ static void connections_of_a_path_count_together(void)
     struct ptcp_recovery other;
 
     set_up();
-    ptcp_recovery_init(&other);
+    ptcp_recovery_init(&other, NULL);
     CU_ASSERT_EQUAL_FATAL(ptcp_sent_reserve(&other.ring, true), 0);
     ptcp_recovery_sent(&other, &world.path, 1000000, &record);
     send_at(1000000);

@@ -41,7 +41,7 @@ static const struct ptcp_recovery_owner owner_type = {on_acked, on_lost};
 static void begin(struct account *account, const struct ptcp_cc_type *cc)
 {
     *account = (struct account){.offset = 0};
-    ptcp_recovery_init(&account->recovery);
+    ptcp_recovery_init(&account->recovery, NULL);
     ptcp_path_init(&account->path, cc, 0, 1472, 1200);
 }
 

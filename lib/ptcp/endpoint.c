@@ -44,6 +44,13 @@ static void make_keys(struct ptcp_endpoint *endpoint)
         stk_store_be64(endpoint->id_key + i, ptcp_endpoint_random(endpoint));
 }
 
+static uint32_t records_in(uint64_t bytes)
+{
+    const uint64_t count = bytes / sizeof(struct ptcp_sent);
+
+    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
 int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_endpoint **out)
 {
     struct ptcp_endpoint *endpoint = stk_alloc_zero(sizeof(*endpoint));
@@ -57,6 +64,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
     }
     take_options(endpoint, options);
     ptcp_pool_init(&endpoint->pool, endpoint->options.memory_bytes);
+    endpoint->records_left = records_in(endpoint->options.memory_bytes / PTCP_RECORDS_SHARE);
     ptcp_engines_init(&endpoint->engines);
     ptcp_timewaits_init(&endpoint->timewaits, endpoint->options.time_wait_max,
                         endpoint->options.time_wait_us);

@@ -26,8 +26,9 @@ enum {
     PTCP_CONNECTIONS_MAX = 1 << 20,
     PTCP_CONNECTIONS_DEFAULT = 1 << 16, /* of a listener that was told nothing */
     PTCP_REPLIES_MAX = 64,              /* stateless answers that wait for output */
-    PTCP_SOURCES = 3,                   /* of runs: answers, connections that are ready, paths */
-    PTCP_SOURCE_RUNS = 8,               /* of one, before others that wait get theirs */
+    PTCP_RECORDS_SHARE = 8, /* memory for records of packets: this part of that for stream bytes */
+    PTCP_SOURCES = 3,       /* of runs: answers, connections that are ready, paths */
+    PTCP_SOURCE_RUNS = 8,   /* of one, before others that wait get theirs */
     PTCP_OUTPUT_GATHER_BYTES = STK_RUN_COUNT_MAX * sizeof(struct iovec),
     PTCP_RETRY_US = 10000, /* what was due, and could not be done, is tried again */
     PTCP_OUTPUT_BYTES_MIN = 65536 + 1024 + PTCP_OUTPUT_GATHER_BYTES,
@@ -81,6 +82,7 @@ struct ptcp_endpoint {
     struct ptcp_engines engines;
     uint64_t
         windows; /* of all connections that do not rest: the sum of what they grant at a time */
+    uint32_t records_left; /* of packets sent, that all connections may still keep (sent.h) */
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
     struct stk_node active;     /* paths at which somebody waits, and may send */

@@ -36,14 +36,15 @@ static bool breaks_a_rule(const struct ptcp_reasm *reasm, uint64_t end, bool fin
            (end < highest(reasm) || (reasm->fin_offset != UINT64_MAX && reasm->fin_offset != end));
 }
 
-/* What lies unread, or behind a hole, is to leave as much for everybody else. */
+/* Bytes that are next in order fill holes, and can be read: what waits to be read already counts.
+ */
 static bool may_grow(const struct ptcp_reasm *reasm, uint64_t first)
 {
     const struct ptcp_pool *pool = reasm->store.pool;
     const uint64_t left = ptcp_pool_left(pool);
 
     if (first == reasm->contiguous)
-        return ptcp_reasm_readable(reasm) / PTCP_CHUNK_BYTES < left;
+        return ptcp_pool_allows(pool, ptcp_reasm_readable(reasm) / PTCP_CHUNK_BYTES);
     return left > pool->limit / 4 && reasm->store.held < left / 4;
 }
 

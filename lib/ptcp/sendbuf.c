@@ -36,7 +36,7 @@ static size_t put_slice(struct ptcp_sendbuf *buf, const uint8_t *data, size_t le
         const size_t part = min_u64(len - done, to_edge);
 
         if (ptcp_store_write(&buf->store, buf->end, data + done, part,
-                             buf->store.held < ptcp_pool_left(buf->store.pool)) < 0)
+                             ptcp_pool_allows(buf->store.pool, buf->store.held)) < 0)
             break;
         buf->end += part;
         done += part;

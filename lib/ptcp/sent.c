@@ -5,26 +5,34 @@
 
 #include <assert.h>
 
-void ptcp_sent_init(struct ptcp_sent_ring *ring)
+void ptcp_sent_init(struct ptcp_sent_ring *ring, uint32_t *left)
 {
     *ring = (struct ptcp_sent_ring){.live = {PTCP_SENT_NONE, PTCP_SENT_NONE},
-                                    .lost = {PTCP_SENT_NONE, PTCP_SENT_NONE}};
+                                    .lost = {PTCP_SENT_NONE, PTCP_SENT_NONE},
+                                    .left = left};
 }
+
+static uint32_t charge(uint32_t capacity) { return capacity > PTCP_SENT_SMALL ? capacity : 0; }
 
 void ptcp_sent_free(struct ptcp_sent_ring *ring)
 {
     const uint64_t next = ring->next;
 
+    if (ring->left)
+        *ring->left += charge(ring->capacity);
     stk_free(ring->slots);
-    ptcp_sent_init(ring);
+    ptcp_sent_init(ring, ring->left);
     ring->first = ring->next = next; /* numbers are never used twice */
 }
 
 static int grow(struct ptcp_sent_ring *ring)
 {
-    const uint32_t capacity = ring->capacity ? ring->capacity * 2 : 16;
-    struct ptcp_sent *slots = stk_alloc(capacity * sizeof(*slots));
+    const uint32_t capacity = ring->capacity ? ring->capacity * 2 : PTCP_SENT_SMALL;
+    struct ptcp_sent *slots;
 
+    if (ring->left && charge(capacity) > *ring->left / PTCP_SENT_SHARE)
+        return STK_ELIMIT;
+    slots = stk_alloc(capacity * sizeof(*slots));
     if (!slots)
         return -ENOMEM;
     for (uint64_t packet = ring->first; packet < ring->next;) {
@@ -33,6 +41,8 @@ static int grow(struct ptcp_sent_ring *ring)
         slots[packet & (capacity - 1)] = *record;
         packet += ptcp_sent_count(record);
     }
+    if (ring->left)
+        *ring->left -= charge(capacity) - charge(ring->capacity);
     stk_free(ring->slots);
     ring->slots = slots;
     ring->capacity = capacity;
@@ -45,18 +55,25 @@ static uint64_t records_with(const struct ptcp_sent_ring *ring, uint32_t more)
     return ring->next - ring->first + more + 1;
 }
 
-static uint64_t limit_of(bool data)
+/* What packets with (or without) stream data may use of a ring that has so many places. */
+static uint64_t part_of(uint32_t capacity, bool data)
 {
-    return data ? PTCP_SENT_MAX - PTCP_SENT_RESERVED : PTCP_SENT_MAX;
+    const uint32_t kept = capacity / 8 < PTCP_SENT_RESERVED ? capacity / 8 : PTCP_SENT_RESERVED;
+
+    return data ? capacity - kept : capacity;
 }
 
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
 {
-    if (records_with(ring, 1) <= limit_of(data))
-        return records_with(ring, 1) <= ring->capacity ? 0 : grow(ring);
-    /* What was lost is only kept in case it was not. */
-    ptcp_sent_trim(ring, UINT64_MAX);
-    return records_with(ring, 1) <= limit_of(data) ? 0 : STK_ELIMIT;
+    int rc = STK_ELIMIT;
+
+    if (records_with(ring, 1) <= part_of(ring->capacity, data))
+        return 0;
+    if (ring->capacity < PTCP_SENT_MAX)
+        rc = grow(ring);
+    if (rc == STK_ELIMIT) /* what was lost is only kept in case it was not */
+        ptcp_sent_trim(ring, UINT64_MAX);
+    return records_with(ring, 1) <= part_of(ring->capacity, data) ? 0 : rc;
 }
 
 uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish)
@@ -65,11 +82,10 @@ uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish)
 
     if (wish == 0 || ptcp_sent_reserve(ring, true) < 0)
         return 0;
-    while (records_with(ring, wish) > ring->capacity && ring->capacity < PTCP_SENT_MAX &&
-           grow(ring) == 0)
+    while (records_with(ring, wish) > part_of(ring->capacity, true) &&
+           ring->capacity < PTCP_SENT_MAX && grow(ring) == 0)
         ;
-    room = ring->capacity < limit_of(true) ? ring->capacity : limit_of(true);
-    room -= records_with(ring, 0);
+    room = part_of(ring->capacity, true) - records_with(ring, 0);
     return room < wish ? (uint32_t)room : wish;
 }
 

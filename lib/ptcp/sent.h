@@ -2,7 +2,8 @@
  * Records of the packets that were sent: a ring indexed by packet number, with two lists of those
  * not acknowledged in the order of their numbers: those under way, and those given up for lost. One
  * block of memory, that comes with the first packet and goes when its owner says so; nothing is
- * allocated per packet.
+ * allocated per packet. It grows while it is a small part of what all rings of a port may still
+ * take; a small one is always to be had.
  *
  * Packets that left together, alike but for their numbers and their places in the stream, share the
  * record of the first one. It is split where their fates part: what is acknowledged or given up is
@@ -19,6 +20,8 @@
 enum {
     PTCP_SENT_MAX = 32768,    /* packets in the ring */
     PTCP_SENT_RESERVED = 256, /* of these, only for packets without stream data */
+    PTCP_SENT_SMALL = 16,     /* so many are free of charge */
+    PTCP_SENT_SHARE = 8, /* more only as this part of what the rings of a port may still take */
     PTCP_SENT_NONE = 0xffffffff,
 };
 
@@ -75,9 +78,11 @@ struct ptcp_sent_ring {
     uint32_t capacity; /* a power of two, or 0 */
     struct ptcp_sent_list live, lost;
     uint64_t first, next; /* packet numbers: records exist for [first, next) */
+    uint32_t *left;       /* records that the rings of the port may still take; NULL: no bound */
 };
 
-void ptcp_sent_init(struct ptcp_sent_ring *ring);
+/* `left` may be NULL; else it outlives the ring. */
+void ptcp_sent_init(struct ptcp_sent_ring *ring, uint32_t *left);
 void ptcp_sent_free(struct ptcp_sent_ring *ring);
 /* Makes sure that a packet with (or without) stream data can be recorded: 0 or an error. */
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data);

@@ -28,10 +28,20 @@ struct ptcp_pool {
 
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
 void ptcp_pool_free(struct ptcp_pool *pool); /* all chunks must be back */
-/* Chunks that can still be lent: who holds as many already is to take no more of them. */
+/* Chunks that can still be lent. */
 static inline uint32_t ptcp_pool_left(const struct ptcp_pool *pool)
 {
     return pool->used < pool->limit ? pool->limit - pool->used : 0;
+}
+/*
+ * May who holds so many chunks take another one? Only while it has less than are left; the last
+ * sixteenth is for those who have none.
+ */
+static inline bool ptcp_pool_allows(const struct ptcp_pool *pool, uint64_t held)
+{
+    const uint32_t left = ptcp_pool_left(pool);
+
+    return held == 0 ? left > 0 : held < left && left > pool->limit / 16;
 }
 /* When ptcp_pool_trim() is due: it gives back what the last while had no use for. */
 uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us);
