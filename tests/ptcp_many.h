@@ -48,6 +48,18 @@ static inline void connect_one(int i, const struct stk_ptcp_options *options)
     CU_ASSERT_PTR_NOT_NULL_FATAL(b[i]);
 }
 
+/* What comes to connection 1 is not heard there. */
+static inline bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+    struct ptcp_header header;
+
+    (void)net;
+    (void)probe;
+    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
+           header.destination != ptcp_conn_id(b[1]);
+}
+
 /* As much as there is room for. */
 static inline void write_more(struct ptcp_conn *conn)
 {

@@ -89,17 +89,6 @@ static void marks_are_tried_anew_where_the_old_path_had_none(void)
     end(1);
 }
 
-static bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
-{
-    struct stk_reader reader = stk_reader_of(bytes, size);
-    struct ptcp_header header;
-
-    (void)net;
-    (void)probe;
-    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
-           header.destination != ptcp_conn_id(b[1]);
-}
-
 static void who_alone_is_not_answered_changes_nothing_for_others(void)
 {
     set_up(1250000);

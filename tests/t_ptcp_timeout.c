@@ -34,13 +34,19 @@ static uint64_t arrives(int i)
 
 /* --- Who waits for a turn --------------------------------------------------------------------- */
 
-static void who_waits_for_a_turn_for_minutes_has_not_timed_out(void)
+/* Connection 1 has 100 bytes to send, and connection 0 takes the path. */
+static void begin_behind_an_urgent_one(void)
 {
     set_up(125000);
     connect_one(0, &urgent);
     connect_one(1, &patient);
     be_busy_for(SECOND);
     write_bytes(a[1], 100);
+}
+
+static void who_waits_for_a_turn_for_minutes_has_not_timed_out(void)
+{
+    begin_behind_an_urgent_one();
     be_busy_for(3 * MINUTE);
     CU_ASSERT_EQUAL(a[1]->error, 0);
     CU_ASSERT_EQUAL(arrives(1), 100);
@@ -49,11 +55,7 @@ static void who_waits_for_a_turn_for_minutes_has_not_timed_out(void)
 
 static void a_grant_meanwhile_does_not_end_the_wait(void)
 {
-    set_up(125000);
-    connect_one(0, &urgent);
-    connect_one(1, &patient);
-    be_busy_for(SECOND);
-    write_bytes(a[1], 100);
+    begin_behind_an_urgent_one();
     be_busy_for(3 * MINUTE);
     write_more(b[1]);
     be_busy_for(3 * SECOND);
@@ -98,11 +100,7 @@ static void a_round_of_equals_may_take_longer_than_the_user_time_out(void)
 
 static void what_a_user_left_behind_waits_for_its_turn_too(void)
 {
-    set_up(125000);
-    connect_one(0, &urgent);
-    connect_one(1, &patient);
-    be_busy_for(SECOND);
-    write_bytes(a[1], 100);
+    begin_behind_an_urgent_one();
     ptcp_conn_finish(a[1], pair.now_us);
     ptcp_conn_release(a[1], pair.now_us);
     a[1] = NULL;
@@ -137,11 +135,7 @@ static void an_opening_that_waits_for_its_turn_has_not_timed_out(void)
 
 static void who_waits_behind_a_dead_path_times_out_as_all_do(void)
 {
-    set_up(125000);
-    connect_one(0, &urgent);
-    connect_one(1, &patient);
-    be_busy_for(SECOND);
-    write_bytes(a[1], 100);
+    begin_behind_an_urgent_one();
     be_busy_for(10 * SECOND);
     pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = true;
     be_busy_for(62 * SECOND);
@@ -340,18 +334,6 @@ static void who_was_forgotten_finds_out(void)
     CU_ASSERT_EQUAL(b[0]->error, -ETIMEDOUT);
     CU_ASSERT_EQUAL(b[1]->error, 0);
     end(2);
-}
-
-/* What comes to connection 1 is not heard there. */
-static bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
-{
-    struct stk_reader reader = stk_reader_of(bytes, size);
-    struct ptcp_header header;
-
-    (void)net;
-    (void)probe;
-    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
-           header.destination != ptcp_conn_id(b[1]);
 }
 
 static void who_alone_is_not_answered_does_not_doubt_the_path(void)

@@ -168,8 +168,8 @@ static struct sim_flows two_flows(double queue_bdp, uint64_t seed, const char *f
     flows.options[0] = first;
     flows.options[1] = second;
     flows.start_us[1] = 1 * SECOND;
-    flows.from_us = 30 * SECOND;
-    flows.to_us = 60 * SECOND;
+    flows.from_us = 20 * SECOND;
+    flows.to_us = 50 * SECOND;
     flows.seed = seed;
     return flows;
 }

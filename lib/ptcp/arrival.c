@@ -1,3 +1,4 @@
+/* Whom each datagram concerns. */
 #include "arrival.h"
 
 #include "tag.h"

@@ -1,3 +1,4 @@
+/* What goes out: answers to strangers, what is due at connections, and stream bytes in turns. */
 #include "alloc.h"
 #include "company.h"
 #include "endpoint.h"

@@ -1,3 +1,4 @@
+/* What is said for connections that are over: see arrival.h. */
 #include "arrival.h"
 
 struct ptcp_reply ptcp_late_reply(struct ptcp_timewait *entry, uint64_t packet)

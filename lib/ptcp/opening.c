@@ -1,3 +1,4 @@
+/* How connections begin, cross and resume: see arrival.h. */
 #include "arrival.h"
 #include "tag.h"
 

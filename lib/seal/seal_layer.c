@@ -499,7 +499,7 @@ static const struct stk_option_type options[] = {
     {"handshake-timeout", STK_OPTION_DURATION, 1000, UINT64_C(3600000000),
      "how long to wait for the peer's first answer (15s)"},
     {"keepalive", STK_OPTION_DURATION, 1000000, UINT64_C(3600000000),
-     "say something after so long a silence (never)"},
+     "say something after so long a silence, while a connection uses the association (never)"},
     {"cipher", STK_OPTION_TEXT, 0, 0,
      "offer this one only: aes-128-gcm, aes-256-gcm or chacha20-poly1305 (the best that both "
      "have)"},
