@@ -19,6 +19,7 @@ struct side {
     bool outside; /* inserts when the test says so, not in received() */
     bool silent;  /* the test writes in its place */
     bool eager;   /* writes right after it inserted */
+    bool leaves;  /* and closes */
     int inserted; /* what stk_conn_insert() gave */
     int opened, opened_inside, closed, code;
     char layer[STK_ERROR_LAYER_MAX], text[STK_ERROR_TEXT_MAX];
@@ -80,6 +81,8 @@ static void insert(struct side *side)
         snprintf(side->text, sizeof side->text, "%s", error.text);
     if (side->eager)
         stk_conn_write(side->conn, "eager\n", 6);
+    if (side->leaves)
+        stk_conn_close(side->conn);
 }
 
 static void outside_opened(struct stk_conn *conn)
@@ -233,6 +236,27 @@ static void what_is_written_after_inserting_goes_through_the_new_layer(void)
             CU_ASSERT_EQUAL(client.opened_inside + server.opened_inside, 2);
             end();
         }
+    }
+}
+
+/* A close is no reason to say in the clear what was meant for the new layer. */
+static void a_close_after_inserting_leaves_through_the_new_layer(void)
+{
+    for (int outside = 0; outside < 2; outside++) {
+        begin("/memory/x", "/memory/x");
+        client.eager = client.leaves = true;
+        client.outside = server.outside = outside;
+        if (outside) {
+            CU_ASSERT_TRUE(run("hello\ngo\n", "starttls\n"));
+            insert(&server);
+            insert(&client);
+        }
+        run("never", "never");
+        CU_ASSERT_TRUE(got(&server, "starttls\neager\n"));
+        CU_ASSERT_EQUAL(server.opened_inside, 1);
+        CU_ASSERT_EQUAL(client.code, 0);
+        CU_ASSERT_EQUAL(server.code, 0);
+        end();
     }
 }
 
@@ -395,6 +419,8 @@ static CU_TestInfo tests[] = {
     {"STARTTLS works from outside of received()", starttls_works_from_outside_received},
     {"what is written after inserting goes through the new layer",
      what_is_written_after_inserting_goes_through_the_new_layer},
+    {"a close after inserting leaves through the new layer",
+     a_close_after_inserting_leaves_through_the_new_layer},
     {"the inserted layers show in the description", the_inserted_layers_show_in_the_description},
     {"layers go on layers", layers_go_on_layers},
     {"bytes that were slipped in are refused", bytes_that_were_slipped_in_are_refused},

@@ -147,6 +147,17 @@ static int add_fragment(struct stk_conn *conn, const struct insertion *insertion
     return 0;
 }
 
+/* A close that came meanwhile has its own deadline, and what it sends last waits for the layers. */
+static bool reopen(struct stk_conn *conn)
+{
+    if (conn->state == CONN_CLOSING)
+        return true;
+    if (!deadline_in(conn, conn->open_timeout_ms))
+        return false;
+    conn_move(conn, CONN_OPENING);
+    return true;
+}
+
 static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
                       struct stk_error *error)
 {
@@ -156,9 +167,8 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
     if (unread > 0 && !(insertion->flags & STK_INSERT_UNREAD))
         return stk_error_set(error, -EPROTO, insertion->fragment->segments[0].type->name,
                              "%zu bytes came before the new layer: they can't be trusted", unread);
-    const int status = deadline_in(conn, conn->open_timeout_ms)
-                           ? add_fragment(conn, insertion, error)
-                           : stk_error_set(error, -ENOMEM, "insert", "out of memory");
+    const int status = reopen(conn) ? add_fragment(conn, insertion, error)
+                                    : stk_error_set(error, -ENOMEM, "insert", "out of memory");
     if (status < 0) {
         stk_conn_fail(conn, status, error->layer, "%s", error->text);
         return status;
@@ -166,7 +176,6 @@ static int insert_now(struct stk_conn *conn, const struct insertion *insertion,
     conn->protocol = insertion->protocol;
     conn->user = insertion->user;
     conn->write_blocked = false;
-    conn_move(conn, CONN_OPENING);
     /* Events of the old top layer go to the splice from now on; what it had told already is told
      * again. */
     stk_layer_raise(old_top, STK_READY | STK_TX | (conn->readable ? STK_RX : 0));
@@ -179,7 +188,7 @@ void conn_insert_pending(struct stk_conn *conn)
     struct stk_error error = {0};
 
     conn->insertion = NULL;
-    if (conn->state == CONN_OPEN && insert_now(conn, insertion, &error) < 0)
+    if (conn_is_live(conn) && insert_now(conn, insertion, &error) < 0)
         stk_conn_fail(conn, error.code, error.layer, "%s", error.text);
     stk_recipe_unref(insertion->fragment);
     stk_free(insertion);
