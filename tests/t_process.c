@@ -213,6 +213,19 @@ static void a_loop_that_goes_takes_deaf_children_with_it(void)
     close_loop();
 }
 
+/* Its connection is still open: both hear of the loop's end. */
+static void a_loop_that_goes_takes_live_children_with_it(void)
+{
+    open_loop();
+    begin("echo up; exec sleep 1000", "");
+    while (talker.received < 3)
+        stk_loop_turn(loop, 1000000);
+    close_loop();
+    CU_ASSERT_TRUE(talker.closed);
+    CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
+    CU_ASSERT_EQUAL(errno, ECHILD);
+}
+
 static void input_that_it_did_not_read_is_an_error(void)
 {
     open_loop();
@@ -320,6 +333,7 @@ static CU_TestInfo tests[] = {
     {"signals are as in a fresh process", signals_are_as_in_a_fresh_process},
     {"abort ends the whole group and reaps it", abort_ends_the_whole_group_and_reaps_it},
     {"a loop that goes takes deaf children with it", a_loop_that_goes_takes_deaf_children_with_it},
+    {"a loop that goes takes live children with it", a_loop_that_goes_takes_live_children_with_it},
     {"input that it did not read is an error", input_that_it_did_not_read_is_an_error},
     {"a failure tells more than unread input", a_failure_tells_more_than_unread_input},
     {"a command that does not exist is the shell's 127",

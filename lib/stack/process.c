@@ -75,6 +75,8 @@ static void guards_destroy(void *data)
         struct guard *guard = STK_CONTAINER(node, struct guard, node);
         const pid_t pid = guard->child.pid;
 
+        if (guard->process)
+            guard->process->guard = NULL;
         guard_free(guard);
         kill_group(pid, SIGKILL);
         while (stk_sys.waitpid(pid, NULL, 0) < 0 && errno == EINTR)
