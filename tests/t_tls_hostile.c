@@ -96,6 +96,32 @@ static void the_peer_may_renew_keys_at_any_time(void)
     }
 }
 
+/* It may ask for ours too; we have said our last word, and the answer would come behind it. */
+static void the_peer_may_renew_keys_after_we_have_finished(void)
+{
+    for (int we_listen = 0; we_listen < 2; we_listen++) {
+        struct duel duel;
+        uint8_t byte;
+
+        duel_open(&duel, we_listen, we_listen ? SERVER : CLIENT, false);
+        duel_turn(&duel, 20);
+        duel.raw.silent = true;
+        stk_conn_finish(duel.ours->conn);
+        duel_turn(&duel, 20);
+        CU_ASSERT_TRUE(duel.raw.peer_closed);
+        for (unsigned i = 0; i < 20; i++) {
+            SSL_key_update(duel.raw.ssl, SSL_KEY_UPDATE_REQUESTED);
+            byte = pair_byte(i);
+            raw_write(&duel.raw, &byte, 1);
+            duel_turn(&duel, 4);
+        }
+        CU_ASSERT_EQUAL(duel.ours->received, 20);
+        CU_ASSERT_FALSE(duel.ours->closed);
+        CU_ASSERT_EQUAL(duel.ours->error.code, 0);
+        duel_free(&duel);
+    }
+}
+
 static void we_renew_keys_after_so_many_bytes(void)
 {
     struct duel duel;
@@ -377,6 +403,8 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"the peer may renew keys at any time", the_peer_may_renew_keys_at_any_time},
+        {"the peer may renew keys after we have finished",
+         the_peer_may_renew_keys_after_we_have_finished},
         {"we renew keys after so many bytes", we_renew_keys_after_so_many_bytes},
         {"a write waits for the rest of a message and goes on",
          a_write_waits_for_the_rest_of_a_message_and_goes_on},
