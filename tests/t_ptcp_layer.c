@@ -161,6 +161,46 @@ static void bytes_pass_both_ways_and_both_ends_close(void)
     tear_down();
 }
 
+/* --- Messages that are used as a whole -------------------------------------------------------- */
+
+enum { MESSAGE = STK_UNUSED_MAX - 1000 };
+
+static size_t whole_messages(struct stk_conn *conn, const uint8_t *data, size_t len)
+{
+    if (len < MESSAGE)
+        return 0;
+    if (len >= 2 * (size_t)MESSAGE)
+        stk_conn_again(conn);
+    return received(conn, data, MESSAGE);
+}
+
+static const struct stk_protocol of_messages = {.accepted = accepted,
+                                                .opened = opened,
+                                                .received = whole_messages,
+                                                .finished = finished,
+                                                .closed = closed};
+
+/* The pieces that come from below end where they like: bytes of the next message may be in one. */
+static void messages_may_be_as_long_as_the_bound_on_unused_bytes(void)
+{
+    struct stk_error error = {.code = 0};
+    char recipe[128];
+
+    set_up(NULL);
+    CU_ASSERT_EQUAL_FATAL(stk_listen(world.loop, "/ip4/127.0.0.1/udp/0/ptcp", &of_messages, NULL,
+                                     &world.listener, &error),
+                          0);
+    world.server.written = TOTAL;
+    listener_recipe(recipe, sizeof(recipe));
+    connect_to(recipe);
+    while (!world.server.finished && !world.server.closed)
+        stk_loop_turn(world.loop, 1000000);
+    CU_ASSERT_EQUAL(world.server.read, TOTAL / MESSAGE * MESSAGE);
+    CU_ASSERT_FALSE(world.server.wrong);
+    CU_ASSERT_EQUAL(world.server.error, 0);
+    tear_down();
+}
+
 static void a_port_without_listener_refuses(void)
 {
     set_up(NULL);
@@ -318,6 +358,8 @@ static void a_loop_that_goes_tells_all_peers_of_its_connections(void)
 
 static CU_TestInfo tests[] = {
     {"bytes pass both ways and both ends close", bytes_pass_both_ways_and_both_ends_close},
+    {"messages may be as long as the bound on unused bytes",
+     messages_may_be_as_long_as_the_bound_on_unused_bytes},
     {"a port without listener refuses", a_port_without_listener_refuses},
     {"an abort reaches the peer", an_abort_reaches_the_peer},
     {"statistics are answered", statistics_are_answered},

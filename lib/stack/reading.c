@@ -83,20 +83,42 @@ static bool offer(struct stk_conn *conn, const uint8_t *data, size_t len)
 /* --- Two ways to get at bytes
  * --------------------------------------------------------------------------- */
 
+/* What comes behind unused bytes must fit behind them; one byte too many shows that none can. */
+static size_t fitting(const struct stk_conn *conn, size_t len)
+{
+    const size_t room = stk_fifo_room(&conn->unused);
+
+    if (len <= room)
+        return len;
+    return room > 0 ? room : 1;
+}
+
+/* False where no more is to be offered now; counts what was. */
+static bool offer_slice(struct stk_conn *conn, const struct iovec *slice, size_t *taken)
+{
+    const struct stk_layer *was_top = conn->top;
+
+    for (size_t at = 0; at < slice->iov_len;) {
+        const size_t len = fitting(conn, slice->iov_len - at);
+        const bool kept = offer(conn, (const uint8_t *)slice->iov_base + at, len);
+
+        at += len;
+        *taken += len;
+        if (!kept || !wants_bytes(conn) || conn->top != was_top)
+            return false;
+    }
+    return true;
+}
+
 static long read_slices(struct stk_conn *conn, struct stk_layer *top)
 {
     struct iovec slices[SLICES];
     const int count = top->type->peek(top, slices, SLICES);
     size_t taken = 0;
 
-    for (int i = 0; i < count; i++) {
-        const struct stk_layer *was_top = conn->top;
-
-        taken += slices[i].iov_len;
-        if (!offer(conn, slices[i].iov_base, slices[i].iov_len) || !wants_bytes(conn) ||
-            conn->top != was_top)
+    for (int i = 0; i < count; i++)
+        if (!offer_slice(conn, &slices[i], &taken))
             break;
-    }
     if (taken > 0 && conn_is_live(conn))
         top->type->consume(top, taken);
     return count > 0 ? (long)taken : count;
@@ -105,15 +127,12 @@ static long read_slices(struct stk_conn *conn, struct stk_layer *top)
 static long read_copies(struct stk_conn *conn, size_t budget)
 {
     uint8_t *scratch = scratch_of(conn_loop(conn));
-    size_t want = budget < SCRATCH_BYTES ? budget : SCRATCH_BYTES;
+    const size_t want = fitting(conn, budget < SCRATCH_BYTES ? budget : SCRATCH_BYTES);
 
     if (scratch == NULL) {
         out_of_memory(conn);
         return -ENOMEM;
     }
-    /* What comes behind unused bytes must fit behind them. */
-    if (stk_fifo_len(&conn->unused) > 0 && stk_fifo_room(&conn->unused) < want)
-        want = stk_fifo_room(&conn->unused) > 0 ? stk_fifo_room(&conn->unused) : 1;
     const struct iovec iov = {scratch, want};
     const long got = layer_recv(conn->top, &iov, 1);
     if (got > 0)
