@@ -423,6 +423,39 @@ static void a_loop_that_goes_tells_its_connections(void)
     CU_ASSERT_EQUAL(server.closed, 1);
 }
 
+/* --- Who begins again when it ends ------------------------------------------------------------ */
+
+static struct {
+    struct stk_loop *loop;
+    unsigned closed;
+    int again, listens;
+} stubborn;
+
+static void begins_again(struct stk_conn *conn, const struct stk_error *error);
+static const struct stk_protocol stubborn_protocol = {.closed = begins_again};
+
+static void begins_again(struct stk_conn *conn, const struct stk_error *error)
+{
+    (void)conn, (void)error;
+    stubborn.closed++;
+    stubborn.again = stk_connect(stubborn.loop, "/ip4/127.0.0.1/tcp/9", &stubborn_protocol, NULL,
+                                 NULL, NULL);
+    stubborn.listens =
+        stk_listen(stubborn.loop, "/ip4/127.0.0.1/tcp/0", &stubborn_protocol, NULL, NULL, NULL);
+}
+
+static void a_loop_that_goes_takes_no_new_connection(void)
+{
+    CU_ASSERT_EQUAL_FATAL(stk_loop_new(NULL, &stubborn.loop), 0);
+    CU_ASSERT_EQUAL(stk_connect(stubborn.loop, "/memory/nobody/idle,timeout=1h", &stubborn_protocol,
+                                NULL, NULL, NULL),
+                    0);
+    stk_loop_free(stubborn.loop);
+    CU_ASSERT_EQUAL(stubborn.closed, 1);
+    CU_ASSERT_EQUAL(stubborn.again, -ECANCELED);
+    CU_ASSERT_EQUAL(stubborn.listens, -ECANCELED);
+}
+
 static CU_TestInfo tests[] = {
     {"bytes may be written before opened", bytes_may_be_written_before_opened},
     {"a short write is followed by one writable", a_short_write_is_followed_by_one_writable},
@@ -448,6 +481,7 @@ static CU_TestInfo tests[] = {
     {"connections survive their listener", connections_survive_their_listener},
     {"a protocol may hand over to another", a_protocol_may_hand_over_to_another},
     {"a loop that goes tells its connections", a_loop_that_goes_tells_its_connections},
+    {"a loop that goes takes no new connection", a_loop_that_goes_takes_no_new_connection},
     CU_TEST_INFO_NULL,
 };
 

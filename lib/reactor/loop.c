@@ -142,10 +142,13 @@ void stk_loop_free(struct stk_loop *loop)
     if (!loop)
         return;
     assert(!loop->turning);
+    loop->ending = true;
     reactor_pool_close(loop);
     run_what_is_left(loop);
-    reactor_data_free(loop);
-    run_what_is_left(loop);
+    while (loop->data_count > 0) { /* the last tasks may have needed a room's data again */
+        reactor_data_free(loop);
+        run_what_is_left(loop);
+    }
     assert(!loop->timers.root && loop->watch_count == 0);
     assert(stk_list_empty(&loop->signals) && stk_list_empty(&loop->backoffs));
 
@@ -155,6 +158,8 @@ void stk_loop_free(struct stk_loop *loop)
         stk_free(loop->backend_state);
     stk_free(loop);
 }
+
+bool stk_loop_is_ending(const struct stk_loop *loop) { return loop->ending; }
 
 /* Something is to be done already, so that waiting would be wrong. */
 static bool has_work(struct stk_loop *loop)

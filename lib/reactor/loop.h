@@ -39,7 +39,7 @@ struct stk_loop {
     const struct stk_backend *backend;
     void *backend_state;
     bool owns_state;
-    bool turning, stopped;
+    bool turning, stopped, ending;
     uint64_t now_us;
 
     struct stk_node ready; /* watches that the last wait found */

@@ -35,6 +35,8 @@ int stk_loop_new(const struct stk_loop_options *options, struct stk_loop **out);
 int stk_loop_new_on(const struct stk_backend *backend, void *state, struct stk_loop **out);
 /* Runs what is deferred, joins the workers, frees. All watches and timers must be stopped. */
 void stk_loop_free(struct stk_loop *loop);
+/* True once stk_loop_free() has begun: a callback that runs meanwhile must begin nothing new. */
+bool stk_loop_is_ending(const struct stk_loop *loop);
 
 /* Turns until stk_loop_stop(), or until nothing is left that could ever wake it. Returns 0 or an
  * error; -EBUSY from inside a turn. */

@@ -127,6 +127,9 @@ int conn_new(struct stk_loop *loop, struct blueprint *blueprint,
              struct stk_error *error)
 {
     const size_t head = (sizeof(struct stk_conn) + 15) & ~(size_t)15;
+
+    if (stk_loop_is_ending(loop))
+        return stk_error_set(error, -ECANCELED, "conn", "the loop is being freed");
     struct stk_node *registry = registry_of(loop);
     struct stk_conn *conn = registry != NULL ? stk_alloc_zero(head + blueprint->layers_size) : NULL;
 

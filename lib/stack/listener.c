@@ -42,6 +42,8 @@ int stk_listen_recipe(struct stk_loop *loop, struct stk_recipe *recipe,
 
     if (error == NULL)
         error = &ignored;
+    if (stk_loop_is_ending(loop))
+        return stk_error_set(error, -ECANCELED, "listen", "the loop is being freed");
     int status = blueprint_new(recipe, true, &blueprint, error);
     if (status < 0)
         return status;
