@@ -218,6 +218,26 @@ static void far_times_do_not_overflow(void)
     end();
 }
 
+static void draining_ends_with_the_last_timer_or_at_its_time(void)
+{
+    static const uint64_t times_us[] = {60, INT64_MAX, UINT64_MAX};
+    struct named t[2];
+
+    for (int i = 0; i < 3; i++) {
+        begin();
+        name_timers(t, 2);
+        stk_timer_in(&t[0].timer, 50);
+        CU_ASSERT_EQUAL(stk_loop_drain(loop, times_us[i]), 0);
+        CU_ASSERT_STRING_EQUAL(trace, "a1050 ");
+        CU_ASSERT_EQUAL(virtual_time.now_us, 1050);
+        stk_timer_in(&t[1].timer, 200);
+        CU_ASSERT_EQUAL(stk_loop_drain(loop, 70), 0);
+        CU_ASSERT_EQUAL(virtual_time.now_us, 1120);
+        stk_timer_stop(&t[1].timer);
+        end();
+    }
+}
+
 static void post_note(void *arg) { strcpy(trace, arg); }
 
 static void a_back_end_brings_time_and_randomness(void)
@@ -370,6 +390,8 @@ static CU_TestInfo tests[] = {
     {"a timer armed by a timer waits for the next turn",
      a_timer_armed_by_a_timer_waits_for_the_next_turn},
     {"far times do not overflow", far_times_do_not_overflow},
+    {"draining ends with the last timer, or at its time",
+     draining_ends_with_the_last_timer_or_at_its_time},
     {"a back end brings time and randomness", a_back_end_brings_time_and_randomness},
     {"an error of the wait ends the run", an_error_of_the_wait_ends_the_run},
     {"random operations keep the order", random_operations_keep_the_order},

@@ -237,7 +237,8 @@ int stk_loop_run(struct stk_loop *loop)
 
 int stk_loop_drain(struct stk_loop *loop, uint64_t timeout_us)
 {
-    const uint64_t end_us = stk_loop_update_now_us(loop) + timeout_us;
+    const uint64_t begin_us = stk_loop_update_now_us(loop);
+    const uint64_t end_us = timeout_us < INT64_MAX - begin_us ? begin_us + timeout_us : INT64_MAX;
     int result = 0;
 
     while (result >= 0 && can_wake(loop) && stk_loop_update_now_us(loop) < end_us)
