@@ -26,6 +26,8 @@ identities() {
     chmod 600 mine
     run id6 id --json --identity mine
     check "id --json" "$(cat id4.out)" "$(jq -r .key id6.out)"
+    run id7 id --json --identity 'a "quoted" \name'
+    check "id --json quotes what it must" 'a "quoted" \name' "$(jq -r .identity id7.out)"
     "$p2pcat" id --identity alice >alice.key
     "$p2pcat" id --identity bob >bob.key
 }
@@ -197,6 +199,31 @@ stacks() {
     reap $peer
     reap $joiner
     check_file "two that listen" big pair.result
+
+    # Who leaves before the other one is there is not joined to the next one.
+    join left listen:/ip4/127.0.0.1/tcp/0 listen:/unix/"$(sed 's|/|%2f|g' <<<"$dir")%2fleft.sock" \
+        --keep-open -v
+    await test -S left.sock
+    mkfifo open
+    exec 7<>open
+    "$p2pcat" - "/ip4/127.0.0.1/tcp/$port" <open >left1.out 2>left1.err &
+    peer=$!
+    await grep -q '^. stack' left.err
+    kill -INT $peer # a reset
+    reap $peer
+    exec 7>&-
+    input=big run left2 - "/ip4/127.0.0.1/tcp/$port" &
+    peer=$!
+    socat -u UNIX-CONNECT:left.sock CREATE:left.result
+    reap $peer
+    check_file "with one that left before" big left.result
+    kill $joiner
+    reap $joiner
+
+    local long
+    long=$(printf 'x%.0s' {1..3000})
+    run long connect "/process/echo%20$long"
+    check "a long stack is not cut" "$long" "$(cat long.out)"
 
     join keep listen:/ip4/127.0.0.1/udp/0/ptcp /process/cat --keep-open
     for i in 1 2 3; do

@@ -32,6 +32,10 @@ words() {
     refuses "an address that is none" 2 'IPv4 or IPv6' listen --bind localhost
     refuses "a key that is none" 2 'key' listen --allow abc
     refuses "an unknown layer" 2 'no layer' layers nonsense
+    refuses "an option of another command" 2 'output means nothing to listen' listen -o photo.jpg
+    refuses "an option that no stack heeds" 2 'exec means nothing to two stacks' - /memory/x --exec cat
+    refuses "a command that is too long" 2 'too long' listen --exec "$(printf 'true; %.0s' {1..1000})"
+    refuses "a stack that is too long" 2 'longer' connect "/process/$(printf 'true;%.0s' {1..1000})"
     refuses "an identity in a place that can't be" 6 '/proc/none' listen --identity /proc/none/here
     mkdir shut
     refuses "an identity that is a directory" 6 'shut' id --identity shut
@@ -167,6 +171,11 @@ disks() {
 
     "$p2pcat" id >/dev/full 2>id-full.err
     check "id on a full disk" 6 $?
+    "$p2pcat" --version >/dev/full
+    check "--version on a full disk" 6 $?
+    echo precious >kept
+    refuses "a page that can't be had" 3 'refused' http http://127.0.0.1:1/ -o kept
+    check "leaves the file as it was" precious "$(cat kept)"
     mkdir www
     cp big www/big
     rm -f server.out

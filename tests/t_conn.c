@@ -438,8 +438,8 @@ static void begins_again(struct stk_conn *conn, const struct stk_error *error)
 {
     (void)conn, (void)error;
     stubborn.closed++;
-    stubborn.again = stk_connect(stubborn.loop, "/ip4/127.0.0.1/tcp/9", &stubborn_protocol, NULL,
-                                 NULL, NULL);
+    stubborn.again =
+        stk_connect(stubborn.loop, "/ip4/127.0.0.1/tcp/9", &stubborn_protocol, NULL, NULL, NULL);
     stubborn.listens =
         stk_listen(stubborn.loop, "/ip4/127.0.0.1/tcp/0", &stubborn_protocol, NULL, NULL, NULL);
 }

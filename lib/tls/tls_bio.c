@@ -78,8 +78,8 @@ static int write_below(BIO *bio, const char *data, size_t len, size_t *taken)
 
     BIO_clear_retry_flags(bio);
     *taken = 0;
-    /* Nothing may follow close_notify, and nobody would read it: the new key that the peer asks for,
-     * above all. Reading goes on. */
+    /* Nothing may follow close_notify, and nobody would read it: the new key that the peer asks
+     * for, above all. Reading goes on. */
     if (tls->fin >= TLS_FIN_NOTIFIED) {
         *taken = len;
         return 1;

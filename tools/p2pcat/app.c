@@ -216,3 +216,23 @@ int app_refuse_for_stacks(const struct app_options *options)
     talk_hint("in a stack, write seal,peer=KEY to connect and seal,allow=KEY to listen");
     return EXIT_USAGE;
 }
+
+int app_check_command(const char *command)
+{
+    enum { ROOM = STK_RECIPE_TEXT_MAX - sizeof "/process/" };
+    const size_t size = 3 * strlen(command) + 4;
+    char *encoded = stk_alloc(size);
+
+    if (encoded == NULL) {
+        talk_error("out of memory");
+        return EXIT_OTHER;
+    }
+    const size_t len = strlen(stk_percent_encode(command, encoded, size));
+    stk_free(encoded);
+    if (len <= ROOM)
+        return 0;
+    talk_error("--exec: the command is too long (%zu bytes of %d, blanks and slashes count three)",
+               len, (int)ROOM);
+    talk_hint("write it into a script, and give that");
+    return EXIT_USAGE;
+}

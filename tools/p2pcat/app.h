@@ -57,6 +57,9 @@ enum exit_code app_code_of_start(const struct stk_error *error);
 /* --allow, --peer and --durable where they have no meaning: tells, and returns an exit code; else
  * 0. */
 int app_refuse_for_stacks(const struct app_options *options);
+/* A command that is too long for a stack's text must not be cut: tells, and returns an exit code;
+ * else 0. */
+int app_check_command(const char *command);
 /* What --durable puts behind "ptcp". */
 const char *app_durable_option(const struct app_options *options);
 

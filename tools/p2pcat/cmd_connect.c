@@ -102,6 +102,10 @@ static int add_target(struct connect *c, const char *text)
     struct stk_error error;
 
     if (text[0] == '/') { /* a stack does as well */
+        if (strlen(text) >= STK_RECIPE_TEXT_MAX) {
+            talk_error("the stack is longer than %d bytes", STK_RECIPE_TEXT_MAX - 1);
+            return EXIT_USAGE;
+        }
         race_add(&c->race, text);
         return app_refuse_for_stacks(&c->app.options);
     }

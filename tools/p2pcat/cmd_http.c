@@ -82,7 +82,7 @@ static int open_output(struct fetch *f)
     int nothing, out;
 
     if (name != NULL)
-        f->out_fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        f->out_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     /* The layer closes its own; the last close is ours, because only it may say "disk full". */
     out = name != NULL ? f->out_fd : STDOUT_FILENO;
     if (out >= 0)
@@ -117,12 +117,20 @@ static void print_head(struct fetch *f, const struct stk_http_head *head)
     }
 }
 
+/* A file keeps what it has until there is something to put in its place. */
+static void empty_output(const struct fetch *f)
+{
+    if (f->out_fd >= 0)
+        (void)!ftruncate(f->out_fd, 0); /* pipes and devices have nothing to lose */
+}
+
 static void on_head(struct stk_http_call *call, const struct stk_http_head *head)
 {
     struct fetch *f = stk_http_call_user(call);
     const char *location = stk_http_head_get(head, "Location");
 
     note_conn(f);
+    empty_output(f);
     talk_verbose("status %d %s", head->status, head->reason != NULL ? head->reason : "");
     if (head->content_length > 0)
         f->total = (uint64_t)head->content_length;

@@ -25,10 +25,13 @@ int cmd_id(const struct app_options *options, int count, char **words)
     }
     stk_key_format(pair.public_key, text);
     stk_key_pair_wipe(&pair);
-    if (options->json)
-        printf("{\"key\":\"%s\",\"identity\":\"%s\"}\n", text, path);
-    else
+    if (options->json) {
+        printf("{\"key\":\"%s\",\"identity\":", text);
+        talk_json_text(stdout, path);
+        printf("}\n");
+    } else {
         printf("%s\n", text);
+    }
     talk_verbose("identity file %s", path);
     if (fflush(stdout) != 0) {
         talk_error("standard output: can't write");

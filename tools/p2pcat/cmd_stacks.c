@@ -44,11 +44,27 @@ static struct join_side *side_at(struct transfer *t, int index)
     return index == 0 ? &t->join.a : &t->join.b;
 }
 
+/* Whoever came and left again before the other end was there is not joined to the next one. */
+static void forget_who_left(struct stacks *s)
+{
+    struct transfer *t = s->waiting;
+
+    if (t == NULL || !s->app.options.keep_open)
+        return;
+    for (int i = 0; i < 2 && s->waiting != NULL; i++)
+        if (side_at(t, i)->closed) {
+            s->waiting = NULL;
+            join_side_failed(side_at(t, 1 - i), NULL);
+        }
+}
+
 /* The second of two listening stacks has a connection, or the one that listens has. */
 static void on_arrival(struct arrivals *arrivals, struct stk_conn *conn)
 {
     struct stacks *s = arrivals->user;
     const int index = arrivals == &s->arrivals[0] ? 0 : 1, other = 1 - index;
+
+    forget_who_left(s);
     struct transfer *t =
         s->waiting != NULL && side_at(s->waiting, index)->conn == NULL ? s->waiting : NULL;
 

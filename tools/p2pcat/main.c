@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct command {
-    const char *name;
-    int (*run)(const struct app_options *options, int count, char **words);
-};
-
 static const char usage_all[] =
     "p2pcat moves bytes between any two programs on any two machines.\n"
     "\n"
@@ -51,11 +46,6 @@ static const char usage_all[] =
     "3 not reachable, 4 not trusted, 5 connection lost, 6 local failure, 7 HTTP error.\n"
     "p2pcat(1) has all of it.\n";
 
-static const struct command commands[] = {
-    {"id", cmd_id},     {"listen", cmd_listen}, {"connect", cmd_connect},
-    {"http", cmd_http}, {"layers", cmd_layers},
-};
-
 enum long_only {
     OPT_IDENTITY = 256,
     OPT_EPHEMERAL,
@@ -71,6 +61,8 @@ enum long_only {
     OPT_STATS,
     OPT_JSON,
     OPT_PROGRESS,
+    OPT_OUTPUT,
+    OPT_HEAD,
     OPT_VERSION,
 };
 
@@ -87,8 +79,8 @@ static const struct option long_options[] = {
     {"exec", required_argument, NULL, OPT_EXEC},
     {"recv-only", no_argument, NULL, OPT_RECV_ONLY},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
-    {"output", required_argument, NULL, 'o'},
-    {"head", no_argument, NULL, 'I'},
+    {"output", required_argument, NULL, OPT_OUTPUT},
+    {"head", no_argument, NULL, OPT_HEAD},
     {"stats", no_argument, NULL, OPT_STATS},
     {"json", no_argument, NULL, OPT_JSON},
     {"progress", no_argument, NULL, OPT_PROGRESS},
@@ -98,6 +90,44 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {0},
 };
+
+/* --- Commands and their options ---------------------------------------------------------------
+ */
+
+#define BIT(option) (1u << ((option)-OPT_IDENTITY))
+
+enum option_set {
+    WITH_KEYS = BIT(OPT_IDENTITY) | BIT(OPT_EPHEMERAL),
+    WITH_REPORT = BIT(OPT_STATS) | BIT(OPT_JSON) | BIT(OPT_PROGRESS),
+    /* Refused by commands that know better words for it. */
+    WITH_TICKETS = BIT(OPT_DURABLE) | BIT(OPT_ALLOW),
+};
+
+struct command {
+    const char *name;
+    int (*run)(const struct app_options *options, int count, char **words);
+    unsigned takes; /* beside -v and -q */
+};
+
+static const struct command commands[] = {
+    {"id", cmd_id, BIT(OPT_IDENTITY) | BIT(OPT_JSON)},
+    {"listen", cmd_listen,
+     WITH_KEYS | WITH_REPORT | WITH_TICKETS | BIT(OPT_BIND) | BIT(OPT_PORT) | BIT(OPT_TICKET_FILE) |
+         BIT(OPT_KEEP_OPEN) | BIT(OPT_EXEC) | BIT(OPT_RECV_ONLY)},
+    {"connect", cmd_connect,
+     WITH_KEYS | WITH_REPORT | WITH_TICKETS | BIT(OPT_TICKET_FILE) | BIT(OPT_EXEC) |
+         BIT(OPT_RECV_ONLY) | BIT(OPT_TIMEOUT)},
+    {"http", cmd_http,
+     WITH_KEYS | WITH_REPORT | WITH_TICKETS | BIT(OPT_TIMEOUT) | BIT(OPT_OUTPUT) | BIT(OPT_HEAD)},
+    {"layers", cmd_layers, 0},
+};
+
+static const struct command two_stacks = {"two stacks", cmd_stacks,
+                                          WITH_KEYS | WITH_REPORT | WITH_TICKETS |
+                                              BIT(OPT_KEEP_OPEN) | BIT(OPT_RECV_ONLY) |
+                                              BIT(OPT_TIMEOUT)};
+
+/* --- Words ------------------------------------------------------------------------------------ */
 
 static int usage_error(const char *what, const char *word)
 {
@@ -146,12 +176,13 @@ static int take_value(struct app_options *o, int option, const char *value)
         break;
     case OPT_EXEC:
         o->exec = value;
+        status = app_check_command(value);
         break;
     case OPT_TIMEOUT:
         if ((status = take_number("timeout", value, 0.001, 86400, &number)) == 0)
             o->timeout_us = (uint64_t)(number * 1e6);
         break;
-    default: /* 'o' */
+    default: /* OPT_OUTPUT */
         o->output = value;
         break;
     }
@@ -176,7 +207,7 @@ static bool take_switch(struct app_options *o, int option)
         return o->json = true;
     case OPT_PROGRESS:
         return o->progress = true;
-    case 'I':
+    case OPT_HEAD:
         return o->head_only = true;
     case 'v':
         return o->verbose = true;
@@ -187,8 +218,15 @@ static bool take_switch(struct app_options *o, int option)
     }
 }
 
-/* Sets `*done` if the program ends here. */
-static int parse(struct app_options *o, int argc, char **argv, bool *done)
+static int print_version(void)
+{
+    return printf("p2pcat (libstack) %s\n", PACKAGE_VERSION) >= 0 && fflush(stdout) == 0
+               ? EXIT_DONE
+               : EXIT_LOCAL;
+}
+
+/* Sets `*done` if the program ends here; `*given` tells which options there were. */
+static int parse(struct app_options *o, int argc, char **argv, unsigned *given, bool *done)
 {
     int option, status = 0;
 
@@ -198,16 +236,40 @@ static int parse(struct app_options *o, int argc, char **argv, bool *done)
         if (option == 'h')
             return fputs(usage_all, stdout) >= 0 && fflush(stdout) == 0 ? EXIT_DONE : EXIT_LOCAL;
         if (option == OPT_VERSION)
-            return printf("p2pcat (libstack) %s\n", PACKAGE_VERSION) >= 0 ? EXIT_DONE : EXIT_LOCAL;
+            return print_version();
         if (option == '?')
             return usage_error("this is no option, or it lacks its value:", argv[optind - 1]);
+        if (option == 'o' || option == 'I')
+            option = option == 'o' ? OPT_OUTPUT : OPT_HEAD;
+        if (option >= OPT_IDENTITY)
+            *given |= BIT(option);
         if (!take_switch(o, option))
             status = take_value(o, option, optarg);
     }
     return status;
 }
 
-static int run(const struct app_options *options, int count, char **words)
+/* An option that would change nothing is a mistake of somebody who expects something of it. */
+static int check_options(const struct command *command, unsigned given)
+{
+    for (const struct option *o = long_options; o->name != NULL; o++)
+        if (o->val >= OPT_IDENTITY && given & BIT(o->val) & ~command->takes) {
+            talk_error("--%s means nothing to %s", o->name, command->name);
+            talk_hint("p2pcat(1) tells what goes with what");
+            return EXIT_USAGE;
+        }
+    return 0;
+}
+
+static int run_command(const struct command *command, const struct app_options *options,
+                       unsigned given, int count, char **words)
+{
+    const int status = check_options(command, given);
+
+    return status != 0 ? status : command->run(options, count, words);
+}
+
+static int run(const struct app_options *options, unsigned given, int count, char **words)
 {
     if (count == 0) {
         fputs(usage_all, stderr);
@@ -215,15 +277,16 @@ static int run(const struct app_options *options, int count, char **words)
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(words[0], commands[i].name) == 0)
-            return commands[i].run(options, count - 1, words + 1);
+            return run_command(&commands[i], options, given, count - 1, words + 1);
     if (count == 2 || strpbrk(words[0], "/:-") != NULL)
-        return cmd_stacks(options, count, words);
+        return run_command(&two_stacks, options, given, count, words);
     return usage_error("there is no command", words[0]);
 }
 
 int main(int argc, char **argv)
 {
     struct app_options options = {0};
+    unsigned given = 0;
     bool done = false;
 
     talk_init(false, false);
@@ -231,9 +294,9 @@ int main(int argc, char **argv)
         talk_error("libsodium can't start");
         return EXIT_OTHER;
     }
-    const int status = parse(&options, argc, argv, &done);
+    const int status = parse(&options, argc, argv, &given, &done);
     if (status != 0 || done)
         return status;
     talk_init(options.verbose, options.quiet);
-    return run(&options, argc - optind, argv + optind);
+    return run(&options, given, argc - optind, argv + optind);
 }

@@ -14,7 +14,7 @@ struct race;
 struct race_entry {
     struct race *race;
     struct stk_conn *conn;
-    char address[512];
+    char address[STK_RECIPE_TEXT_MAX];
 };
 
 struct race {

@@ -54,14 +54,8 @@ static uint64_t rate(const struct stats_sums *sums)
 
 static void put_text(const char *key, const char *text)
 {
-    fprintf(stderr, "\"%s\":\"", key);
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', stderr);
-        if ((unsigned char)*text >= ' ')
-            fputc(*text, stderr);
-    }
-    fputc('"', stderr);
+    fprintf(stderr, "\"%s\":", key);
+    talk_json_text(stderr, text);
 }
 
 static void put(const char *key, uint64_t value)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* sysexits-like but short; documented in p2pcat(1). */
 enum exit_code {
@@ -38,6 +39,9 @@ void talk_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* A line that replaces itself on a terminal; clear it before other lines. */
 void talk_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void talk_progress_clear(void);
+
+/* `text` as a string of JSON, in quotes. */
+void talk_json_text(FILE *file, const char *text);
 
 /* "1.5 MB", "87 kB/s" … in powers of ten; returns `text`. */
 enum { TALK_SIZE_MAX = 24 };

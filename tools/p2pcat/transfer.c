@@ -241,7 +241,7 @@ void transfer_connect_local(struct transfer *t)
     char address[STK_RECIPE_TEXT_MAX] = "/stdio";
 
     if (o->exec != NULL) {
-        char command[STK_RECIPE_TEXT_MAX - 16];
+        char command[STK_RECIPE_TEXT_MAX - sizeof "/process/" + 4]; /* app_check_command() */
 
         snprintf(address, sizeof address, "/process/%s",
                  stk_percent_encode(o->exec, command, sizeof command));
