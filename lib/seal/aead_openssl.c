@@ -1,34 +1,122 @@
 /*
- * Ciphers of OpenSSL. Each is fetched once, a key's context is kept, and only the nonce is set per
- * packet: everything else about OpenSSL's interface costs more than the cipher.
+ * Ciphers of OpenSSL: the functions of its provider, called as provider-cipher(7) and
+ * openssl-core_dispatch.h(7) specify them.
+ *
+ * EVP, which stands before them, looks the nonce's length and the tag up by their names for each
+ * packet and checks much that can't be otherwise: a seventh to a fifth of the time for 1,400 bytes.
+ * EVP still finds the cipher, so that configured providers are respected.
  */
 #include "aead_list.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
 #include <pthread.h>
 #include <sodium.h>
+#include <string.h>
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
-/* Live as long as the process; by bit. */
-static EVP_CIPHER *fetched[SEAL_CIPHERS + 1];
+/* A cipher's functions. They live as long as the process, as does what they belong to. */
+struct functions {
+    EVP_CIPHER *fetched; /* NULL: not to be had */
+    void *provider;      /* whom its functions work for */
+    OSSL_FUNC_cipher_newctx_fn *create;
+    OSSL_FUNC_cipher_freectx_fn *destroy;
+    OSSL_FUNC_cipher_encrypt_init_fn *begin_sealing;
+    OSSL_FUNC_cipher_decrypt_init_fn *begin_opening;
+    OSSL_FUNC_cipher_update_fn *update;
+    OSSL_FUNC_cipher_final_fn *finish;
+    OSSL_FUNC_cipher_get_ctx_params_fn *get;
+};
+
+static struct functions known[SEAL_CIPHERS + 1]; /* by bit */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void fetch(void)
+static void take_functions(struct functions *f, const OSSL_DISPATCH *entry)
 {
-    fetched[SEAL_AES_128_GCM] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-    fetched[SEAL_AES_256_GCM] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    fetched[SEAL_CHACHA20_POLY1305] = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    for (; entry->function_id != 0; entry++)
+        switch (entry->function_id) {
+        case OSSL_FUNC_CIPHER_NEWCTX:
+            f->create = OSSL_FUNC_cipher_newctx(entry);
+            break;
+        case OSSL_FUNC_CIPHER_FREECTX:
+            f->destroy = OSSL_FUNC_cipher_freectx(entry);
+            break;
+        case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
+            f->begin_sealing = OSSL_FUNC_cipher_encrypt_init(entry);
+            break;
+        case OSSL_FUNC_CIPHER_DECRYPT_INIT:
+            f->begin_opening = OSSL_FUNC_cipher_decrypt_init(entry);
+            break;
+        case OSSL_FUNC_CIPHER_UPDATE:
+            f->update = OSSL_FUNC_cipher_update(entry);
+            break;
+        case OSSL_FUNC_CIPHER_FINAL:
+            f->finish = OSSL_FUNC_cipher_final(entry);
+            break;
+        case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
+            f->get = OSSL_FUNC_cipher_get_ctx_params(entry);
+            break;
+        }
+}
+
+/* True if `name` is one of an algorithm's names, between which there are colons. */
+static bool is_named(const OSSL_ALGORITHM *algorithm, const char *name)
+{
+    const size_t len = strlen(name);
+
+    for (const char *at = algorithm->algorithm_names;; at++) {
+        const size_t here = strcspn(at, ":");
+        if (here == len && strncasecmp(at, name, len) == 0)
+            return true;
+        at += here;
+        if (!*at)
+            return false;
+    }
+}
+
+static bool is_complete(const struct functions *f)
+{
+    return f->create && f->destroy && f->begin_sealing && f->begin_opening && f->update &&
+           f->finish && f->get;
+}
+
+static void fetch(enum seal_cipher bit, const char *name)
+{
+    struct functions *f = &known[bit];
+    int no_store;
+
+    f->fetched = EVP_CIPHER_fetch(NULL, name, NULL);
+    if (!f->fetched)
+        return;
+    const OSSL_PROVIDER *provider = EVP_CIPHER_get0_provider(f->fetched);
+    const OSSL_ALGORITHM *algorithm =
+        OSSL_PROVIDER_query_operation(provider, OSSL_OP_CIPHER, &no_store);
+    while (algorithm && algorithm->algorithm_names && !is_named(algorithm, name))
+        algorithm++;
+    if (algorithm && algorithm->algorithm_names)
+        take_functions(f, algorithm->implementation);
+    f->provider = OSSL_PROVIDER_get0_provider_ctx(provider);
+}
+
+static void fetch_all(void)
+{
+    fetch(SEAL_AES_128_GCM, "AES-128-GCM");
+    fetch(SEAL_AES_256_GCM, "AES-256-GCM");
+    fetch(SEAL_CHACHA20_POLY1305, "ChaCha20-Poly1305");
 }
 
 static bool has(enum seal_cipher bit)
 {
-    pthread_once(&once, fetch);
-    return fetched[bit] != NULL;
+    pthread_once(&once, fetch_all);
+    return is_complete(&known[bit]);
 }
 
 static bool machine_has_aes(void)
@@ -45,7 +133,8 @@ static bool has_aes_256(void) { return machine_has_aes() && has(SEAL_AES_256_GCM
 static bool has_chacha(void) { return has(SEAL_CHACHA20_POLY1305); }
 
 struct key {
-    EVP_CIPHER_CTX *context;
+    const struct functions *f;
+    void *context;
     uint8_t mask[SEAL_NONCE];
     bool is_gcm;
 };
@@ -54,13 +143,18 @@ static int expand(const struct seal_aead *aead, void *expanded,
                   const uint8_t bytes[SEAL_CIPHER_KEY])
 {
     struct key *key = expanded;
+    const bool found = has(aead->bit);
+    const struct functions *f = &known[aead->bit];
+    const size_t len = (size_t)EVP_CIPHER_get_key_length(f->fetched);
 
-    assert(has(aead->bit));
-    key->context = EVP_CIPHER_CTX_new();
+    assert(found && len <= SEAL_CIPHER_KEY);
+    (void)found;
+    key->f = f;
+    key->context = f->create(f->provider);
     if (!key->context)
         return -ENOMEM;
-    if (!EVP_CipherInit_ex2(key->context, fetched[aead->bit], bytes, NULL, 1, NULL)) {
-        EVP_CIPHER_CTX_free(key->context);
+    if (!f->begin_sealing(key->context, bytes, len, NULL, 0, NULL)) {
+        f->destroy(key->context);
         return -ENOMEM;
     }
     seal_gcm_mask(key->mask, aead->bit, bytes);
@@ -74,42 +168,53 @@ static void wipe(const struct seal_aead *aead, void *expanded)
     struct key *key = expanded;
 
     (void)aead;
-    EVP_CIPHER_CTX_free(key->context);
+    key->f->destroy(key->context);
     sodium_memzero(key, sizeof(*key));
 }
 
-static bool set_nonce(const struct key *key, uint64_t counter, int sealing)
+static void make_nonce(uint8_t nonce[SEAL_NONCE], const struct key *key, uint64_t counter)
 {
-    uint8_t nonce[SEAL_NONCE] = {0};
-
+    memset(nonce, 0, SEAL_NONCE);
     if (key->is_gcm)
         seal_gcm_nonce(nonce, key->mask, counter);
     else /* Noise: the lowest byte first */
         for (int i = 0; i < 8; i++)
             nonce[4 + i] = (uint8_t)(counter >> 8 * i);
-    return EVP_CipherInit_ex2(key->context, NULL, NULL, nonce, sealing, NULL);
 }
 
 /* Authenticates the header and turns `size` bytes, in place or to another one. */
-static bool turn(EVP_CIPHER_CTX *context, const uint8_t *header, unsigned header_len, uint8_t *data,
+static bool turn(const struct key *key, const uint8_t *header, unsigned header_len, uint8_t *data,
                  const uint8_t *from, size_t size)
 {
-    int len;
+    const struct functions *f = key->f;
+    size_t len;
 
-    if (header_len && !EVP_CipherUpdate(context, NULL, &len, header, (int)header_len))
+    if (header_len && !f->update(key->context, NULL, &len, header_len, header, header_len))
         return false;
-    return !size || EVP_CipherUpdate(context, data, &len, from, (int)size);
+    return !size || f->update(key->context, data, &len, size, from, size);
+}
+
+/* The tag at `tag`, for OpenSSL to write or to read. */
+static void name_tag(OSSL_PARAM params[2], uint8_t *tag)
+{
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, SEAL_TAG);
+    params[1] = OSSL_PARAM_construct_end();
 }
 
 static void seal_one(const struct key *key, uint8_t *data, const uint8_t *plain, size_t size,
                      unsigned header, uint64_t counter)
 {
-    EVP_CIPHER_CTX *context = key->context;
-    int len;
-    const bool sealed = set_nonce(key, counter, 1) &&
-                        turn(context, data - header, header, data, plain, size) &&
-                        EVP_CipherFinal_ex(context, data + size, &len) &&
-                        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, SEAL_TAG, data + size);
+    const struct functions *f = key->f;
+    uint8_t nonce[SEAL_NONCE];
+    OSSL_PARAM tag[2];
+    size_t len;
+
+    make_nonce(nonce, key, counter);
+    name_tag(tag, data + size);
+    const bool sealed = f->begin_sealing(key->context, NULL, 0, nonce, SEAL_NONCE, NULL) &&
+                        turn(key, data - header, header, data, plain, size) &&
+                        f->finish(key->context, data + size, &len, SEAL_TAG) &&
+                        f->get(key->context, tag);
 
     /* It allocates nothing and can't fail on valid arguments; plaintext must not leave if it does.
      */
@@ -133,15 +238,17 @@ static void seal_run(void *expanded, const struct stk_run *run, unsigned header,
 static bool open_one(const struct key *key, uint8_t *packet, size_t packet_size, unsigned header,
                      uint64_t counter)
 {
-    EVP_CIPHER_CTX *context = key->context;
-    uint8_t *data = packet + header, nothing[16];
+    const struct functions *f = key->f;
+    uint8_t *data = packet + header, nonce[SEAL_NONCE], nothing[16];
     const size_t size = packet_size - header - SEAL_TAG;
-    int len;
+    OSSL_PARAM tag[2];
+    size_t len;
 
-    return set_nonce(key, counter, 0) &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, SEAL_TAG, data + size) &&
-           turn(context, packet, header, data, data, size) &&
-           EVP_CipherFinal_ex(context, nothing, &len);
+    make_nonce(nonce, key, counter);
+    name_tag(tag, data + size);
+    return f->begin_opening(key->context, NULL, 0, nonce, SEAL_NONCE, tag) &&
+           turn(key, packet, header, data, data, size) &&
+           f->finish(key->context, nothing, &len, sizeof(nothing));
 }
 
 static uint64_t open_run(void *expanded, const struct stk_run *run, unsigned header,
