@@ -16,7 +16,7 @@ enum { WAITING = 0xc1, OTHER = 0x42, MANY = 300, BYTES = 400, DEADLINE_US = 2000
 static struct stk_loop *loop;
 static struct stk_port *port;
 static struct stk_timer deadline;
-static unsigned waiting, others, wanted_waiting, wanted_others;
+static unsigned waiting, others, wanted_waiting, wanted_others, unreachable;
 
 static int part(struct stk_dgram_layer *layer, const struct stk_segment *segment)
 {
@@ -46,7 +46,13 @@ static void on_input(void *user, const struct stk_run *runs, int count)
         stk_loop_stop(loop);
 }
 
-static const struct stk_port_user user_type = {.input = on_input};
+static void on_unreachable(void *user, const struct stk_addr *peer, int code)
+{
+    (void)user, (void)peer;
+    unreachable += code == -ECONNREFUSED;
+}
+
+static const struct stk_port_user user_type = {.input = on_input, .unreachable = on_unreachable};
 
 static void too_late(struct stk_timer *timer)
 {
@@ -73,7 +79,7 @@ static void begin(const char *recipe)
     CU_ASSERT_EQUAL_FATAL(open_port(recipe, &port), 0);
     stk_port_set_user(port, &user_type, NULL);
     stk_timer_init(&deadline, loop, too_late);
-    waiting = others = wanted_waiting = wanted_others = 0;
+    waiting = others = wanted_waiting = wanted_others = unreachable = 0;
 }
 
 static void end(void)
@@ -160,6 +166,44 @@ static void all_that_fits_comes(void)
     }
 }
 
+/* A port of this machine where nobody listens any more. */
+static struct stk_addr closed_port(void)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof sa;
+    struct stk_addr addr;
+
+    CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&sa, sizeof sa), 0);
+    CU_ASSERT_EQUAL(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    close(fd);
+    stk_addr_from_sockaddr(&addr, (const struct sockaddr *)&sa, sizeof sa);
+    return addr;
+}
+
+/* The kernel picks the socket that hears of it by a hash of both addresses. */
+static void who_is_gone_is_heard_of_at_either_socket(void)
+{
+    enum { GONE = 24, TURNS_MAX = 200 };
+    uint8_t byte = OTHER;
+    int turns = 0;
+
+    begin("/ip4/127.0.0.1/udp/0/parting");
+    for (unsigned i = 0; i < GONE; i++) {
+        const struct stk_addr peer = closed_port();
+        struct stk_run run = {
+            .data = &byte, .stride = 1, .size = 1, .last_size = 1, .count = 1, .peer = &peer};
+
+        CU_ASSERT_EQUAL(stk_port_send(port, &run, 1), 1);
+        CU_ASSERT_TRUE(stk_loop_turn(loop, DEADLINE_US) > 0);
+    }
+    while (turns < TURNS_MAX && stk_loop_turn(loop, 0) > 0)
+        turns++;
+    CU_ASSERT_TRUE(turns < TURNS_MAX);
+    CU_ASSERT_EQUAL(unreachable, GONE);
+    end();
+}
+
 static void nobody_else_gets_the_address(void)
 {
     struct stk_port *second = NULL;
@@ -211,6 +255,7 @@ static CU_TestInfo tests[] = {
     {"what may wait takes no room from the others", what_may_wait_takes_no_room_from_the_others},
     {"without a layer that says so, it does", without_a_layer_that_says_so_it_does},
     {"all that fits comes", all_that_fits_comes},
+    {"who is gone is heard of at either socket", who_is_gone_is_heard_of_at_either_socket},
     {"nobody else gets the address", nobody_else_gets_the_address},
     {"without a second socket, everything comes by the first",
      without_a_second_socket_everything_comes_by_the_first},

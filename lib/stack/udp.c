@@ -20,7 +20,7 @@ static void on_watch(struct stk_watch *watch, unsigned events)
     struct stack_udp *udp = STK_CONTAINER(watch, struct stack_udp, watch);
 
     if (events & STK_HANGUP)
-        stack_udp_drain_errors(udp);
+        stack_udp_drain_errors(udp, udp->fd);
     if (events & STK_WRITABLE)
         stack_udp_writable(udp);
     if (events & (STK_READABLE | STK_HANGUP))

@@ -79,7 +79,8 @@ void stack_udp_readable_apart(struct stack_udp *udp);
 /* The peer can't be reached, as send() found out: told above at the end of the turn. */
 void stack_udp_report(struct stack_udp *udp, const struct stk_addr *peer, int error);
 void stack_udp_tell_reports(struct stack_udp *udp);
-void stack_udp_drain_errors(struct stack_udp *udp);
+/* Takes what the error queue of one of the two sockets tells of ICMP: until then it stays ready. */
+void stack_udp_drain_errors(struct stack_udp *udp, int fd);
 /* True for what ICMP can report of a peer. */
 bool stack_udp_is_unreachable(int error);
 

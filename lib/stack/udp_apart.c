@@ -32,10 +32,14 @@ static bool sort_by_first_byte(int fd, uint8_t first)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 
+/* The kernel has no datagram to look at where it tells of ICMP: that may come to either socket. */
 static void on_watch(struct stk_watch *watch, unsigned events)
 {
-    (void)events;
-    stack_udp_readable_apart(STK_CONTAINER(watch, struct stack_udp, apart_watch));
+    struct stack_udp *udp = STK_CONTAINER(watch, struct stack_udp, apart_watch);
+
+    if (events & STK_HANGUP)
+        stack_udp_drain_errors(udp, udp->apart_fd);
+    stack_udp_readable_apart(udp);
 }
 
 static bool open_apart(struct stack_udp *udp)

@@ -240,11 +240,11 @@ static int receive(struct stack_udp *udp, int fd, int most)
     return count < 0 ? -errno : count;
 }
 
-static void receive_failed(struct stack_udp *udp, int code)
+static void receive_failed(struct stack_udp *udp, int fd, int code)
 {
     /* The error queue tells of ICMP with the peer's address; the bare errno does not. */
     if (code == STK_AGAIN || stack_udp_is_unreachable(-code) || code == -EMSGSIZE) {
-        stack_udp_drain_errors(udp);
+        stack_udp_drain_errors(udp, fd);
         return;
     }
     if (code == -EINTR || code == -ENOMEM || code == -ENOBUFS)
@@ -263,7 +263,7 @@ void stack_udp_readable(struct stack_udp *udp)
         const int most = udp->large ? STACK_UDP_LARGE_BATCH : STACK_UDP_BATCH;
         const int count = receive(udp, udp->fd, most);
         if (count < 0) {
-            receive_failed(udp, count);
+            receive_failed(udp, udp->fd, count);
             return;
         }
         const size_t bytes = take_batch(udp, count);
@@ -281,7 +281,7 @@ void stack_udp_readable_apart(struct stack_udp *udp)
     const int count = receive(udp, udp->apart_fd, STACK_UDP_BATCH);
 
     if (count < 0) {
-        receive_failed(udp, count);
+        receive_failed(udp, udp->apart_fd, count);
         return;
     }
     take_batch(udp, count);

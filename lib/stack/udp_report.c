@@ -104,7 +104,7 @@ static void take_error(struct stack_udp *udp, struct msghdr *message)
     }
 }
 
-void stack_udp_drain_errors(struct stack_udp *udp)
+void stack_udp_drain_errors(struct stack_udp *udp, int fd)
 {
     for (int i = 0; i < STACK_UDP_ERRORS_MAX; i++) {
         alignas(struct cmsghdr) char control[512];
@@ -119,7 +119,7 @@ void stack_udp_drain_errors(struct stack_udp *udp)
             .msg_control = control,
             .msg_controllen = sizeof control,
         };
-        if (stk_sys.recvmsg(udp->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        if (stk_sys.recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
             return;
         take_error(udp, &message);
     }
