@@ -11,10 +11,12 @@
  *
  * A further argument of these two is the size of datagrams to keep to.
  *
- * One line of name=value pairs goes to stdout. Memory is bytes per connection: what the heap lent
- * (mallinfo2) and what became resident (without the pages of programs and libraries), both since
- * before the first of the N.
+ * One line of name=value pairs goes to stdout. `others` is how many processors other programs had
+ * meanwhile (see pair.h). Memory is bytes per connection: what the heap lent (mallinfo2) and what
+ * became resident (without the pages of programs and libraries), both since before the first of
+ * the N.
  */
+#include "machine.h"
 #include "pair.h"
 
 #include <inttypes.h>
@@ -36,7 +38,7 @@ enum {
 enum work { WORK_IDLE, WORK_APART, WORK_BESIDE, WORK_STREAMS, WORK_BULK, WORK_SPREAD, WORKS };
 
 struct use {
-    int64_t heap, resident, cpu_us, time_us;
+    int64_t heap, resident, cpu_us, machine_us, time_us;
 };
 
 /* What the server tells when it is asked. */
@@ -97,6 +99,7 @@ static struct use measure(void)
     return (struct use){.heap = (int64_t)(heap.uordblks + heap.hblkhd),
                         .resident = (pages - of_files) * sysconf(_SC_PAGESIZE),
                         .cpu_us = pair_clock_us(CLOCK_PROCESS_CPUTIME_ID),
+                        .machine_us = (int64_t)machine_now().used_us,
                         .time_us = pair_clock_us(CLOCK_MONOTONIC)};
 }
 
@@ -365,18 +368,19 @@ static void print_rate(const struct side *side, const char *name)
     const double bytes = (double)(side->after.bytes - side->before.bytes);
     const double streams = (double)(side->done + 1 - side->done_before);
     const double work = side->work == WORK_STREAMS ? streams / 1e6 : bytes / 1e9;
+    const int64_t client_us = c[1]->cpu_us - c[0]->cpu_us, server_us = s[1]->cpu_us - s[0]->cpu_us;
 
     printf("%s connections=%u ", name, side->wanted);
     if (side->work == WORK_STREAMS)
         printf("streams_per_s=%.0f client_us=%.2f server_us=%.2f", streams / seconds,
-               (double)(c[1]->cpu_us - c[0]->cpu_us) / 1e6 / work,
-               (double)(s[1]->cpu_us - s[0]->cpu_us) / 1e6 / work);
+               (double)client_us / 1e6 / work, (double)server_us / 1e6 / work);
     else
         printf("gbit_per_s=%.3f fairness=%.3f client_s_per_gb=%.3f server_s_per_gb=%.3f",
-               bytes * 8e-9 / seconds, side->after.fairness,
-               (double)(c[1]->cpu_us - c[0]->cpu_us) / 1e6 / work,
-               (double)(s[1]->cpu_us - s[0]->cpu_us) / 1e6 / work);
-    printf(" client_heap=%" PRId64 " server_heap=%" PRId64 "\n", c[1]->heap, s[1]->heap);
+               bytes * 8e-9 / seconds, side->after.fairness, (double)client_us / 1e6 / work,
+               (double)server_us / 1e6 / work);
+    printf(" client_heap=%" PRId64 " server_heap=%" PRId64 " others=%.2f\n", c[1]->heap, s[1]->heap,
+           pair_others(c[1]->time_us - c[0]->time_us, c[1]->machine_us - c[0]->machine_us,
+                       client_us + server_us));
 }
 
 static const char *const names[] = {"idle", "apart", "beside", "streams", "bulk", "spread"};

@@ -7,7 +7,9 @@
  *
  * One line of name=value pairs goes to stdout. `server_per_core` is how many the server's processor
  * time would have been enough for on one core; `per_s` is limited by the client's core as well.
+ * `others` is how many processors other programs had meanwhile (see pair.h).
  */
+#include "machine.h"
 #include "pair.h"
 
 #include <inttypes.h>
@@ -19,7 +21,7 @@
 enum { WARM_US = 500000, DEADLINE_S = 120 };
 
 struct report {
-    int64_t cpu_us, time_us;
+    int64_t cpu_us, machine_us, time_us;
     uint64_t ended; /* connections, in order */
 };
 
@@ -29,6 +31,7 @@ static uint64_t ended, failed;
 static struct report report_now(void)
 {
     return (struct report){.cpu_us = pair_clock_us(CLOCK_PROCESS_CPUTIME_ID),
+                           .machine_us = (int64_t)machine_now().used_us,
                            .time_us = pair_clock_us(CLOCK_MONOTONIC),
                            .ended = ended};
 }
@@ -102,13 +105,18 @@ static void on_timer(struct stk_timer *due)
 
 static void print(const char *name)
 {
+    const int64_t time_us = client[1].time_us - client[0].time_us;
+    const int64_t machine_us = client[1].machine_us - client[0].machine_us;
+    const int64_t server_us = server[1].cpu_us - server[0].cpu_us;
+    const int64_t client_us = client[1].cpu_us - client[0].cpu_us;
     const double seconds = (double)(server[1].time_us - server[0].time_us) / 1e6;
     const double count = (double)(server[1].ended - server[0].ended);
-    const double server_us = (double)(server[1].cpu_us - server[0].cpu_us) / count;
-    const double client_us = (double)(client[1].cpu_us - client[0].cpu_us) / count;
 
-    printf("%s per_s=%.0f server_us=%.1f server_per_core=%.0f client_us=%.1f failed=%" PRIu64 "\n",
-           name, count / seconds, server_us, 1e6 / server_us, client_us, failed);
+    printf("%s per_s=%.0f server_us=%.1f server_per_core=%.0f client_us=%.1f failed=%" PRIu64
+           " others=%.2f\n",
+           name, count / seconds, (double)server_us / count, 1e6 * count / (double)server_us,
+           (double)client_us / count, failed,
+           pair_others(time_us, machine_us, server_us + client_us));
 }
 
 static void run_client(const struct stk_key_pair *identity, unsigned long at_a_time)

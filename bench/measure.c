@@ -1,9 +1,9 @@
 #include "measure.h"
 
-#include <stdio.h>
+#include "machine.h"
+
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 uint64_t clock_now_us(void)
 {
@@ -26,23 +26,6 @@ static uint64_t cpu_now_us(void)
     return time_us(usage.ru_utime) + time_us(usage.ru_stime);
 }
 
-/* Of all processors since the start: user, nice, system, idle, iowait, irq, softirq, steal. */
-static void read_machine(struct measure *at)
-{
-    const uint64_t tick_us = 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
-    unsigned long long t[8] = {0};
-    FILE *file = fopen("/proc/stat", "r");
-
-    if (!file)
-        return;
-    if (fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3],
-               &t[4], &t[5], &t[6], &t[7]) == 8) {
-        at->machine_us = (t[0] + t[1] + t[2] + t[5] + t[6]) * tick_us;
-        at->steal_us = t[7] * tick_us;
-    }
-    fclose(file);
-}
-
 static uint64_t peak_kib(void)
 {
     struct rusage usage;
@@ -58,11 +41,13 @@ void meter_init(struct meter *meter, struct measure *measure, uint64_t warm_us, 
 
 static struct measure snapshot(const struct meter *meter, uint64_t now_us)
 {
-    struct measure at = {
-        .bytes = meter->measure->total_bytes, .time_us = now_us, .cpu_us = cpu_now_us()};
+    const struct machine machine = machine_now();
 
-    read_machine(&at);
-    return at;
+    return (struct measure){.bytes = meter->measure->total_bytes,
+                            .time_us = now_us,
+                            .cpu_us = cpu_now_us(),
+                            .machine_us = machine.used_us,
+                            .steal_us = machine.steal_us};
 }
 
 static void end_window(struct meter *meter, uint64_t now_us)

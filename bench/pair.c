@@ -136,3 +136,9 @@ void pair_ask(struct pair *pair, void *report, size_t report_bytes)
         read(pair->from_peer, report, report_bytes) != (ssize_t)report_bytes)
         pair_fail("server", "it is gone");
 }
+
+double pair_others(int64_t time_us, int64_t machine_us, int64_t cpu_us)
+{
+    /* Ticks of 10 ms are not exact. */
+    return machine_us > cpu_us ? (double)(machine_us - cpu_us) / (double)time_us : 0;
+}

@@ -36,4 +36,11 @@ int64_t pair_clock_us(clockid_t clock);
 void pair_start(struct pair *pair, const struct pair_server *server, unsigned deadline_s);
 void pair_ask(struct pair *pair, void *report, size_t report_bytes);
 
+/*
+ * How many processors other programs had from one moment to another, machine_us being machine_now()
+ * there, and cpu_us what both sides used. Where that is much the pair was slowed down: who shares
+ * its processor with one other program has half of it, and the other side waits.
+ */
+double pair_others(int64_t time_us, int64_t machine_us, int64_t cpu_us);
+
 #endif
