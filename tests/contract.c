@@ -6,6 +6,8 @@
 #include "probe.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -228,7 +230,7 @@ static void put_number(char *out, size_t size, const char *base, const char *mar
 static void recipe_of(const char *base, const struct variant *variant, const char *below_more,
                       unsigned port, const char *fds, char *out, size_t size)
 {
-    char with_port[1200], with_fds[1200], number[16];
+    char with_port[STK_RECIPE_TEXT_MAX], with_fds[STK_RECIPE_TEXT_MAX], number[16];
 
     snprintf(number, sizeof number, "%u", port);
     put_number(with_port, sizeof with_port, base, "%u", number);
@@ -285,7 +287,7 @@ static const char *fds_text(const int fds[2], char *text, size_t size)
 
 static int set_up_listener(const char *fds, struct stk_error *error)
 {
-    char recipe[1400];
+    char recipe[STK_RECIPE_TEXT_MAX];
 
     recipe_of(stage.stack->listen, stage.variant, stage.below_b, 0, fds, recipe, sizeof recipe);
     return stk_listen(stage.loop, recipe, &protocol, &stage.b, &stage.listener, error);
@@ -294,7 +296,7 @@ static int set_up_listener(const char *fds, struct stk_error *error)
 static int set_up_client(const char *fds, struct stk_error *error)
 {
     struct stk_addr addr = {0};
-    char recipe[1400];
+    char recipe[STK_RECIPE_TEXT_MAX];
 
     if (stage.listener != NULL)
         stk_listener_addr(stage.listener, &addr);
@@ -582,7 +584,7 @@ static void closing_from_any_callback_closes_once(void)
 static void a_recipe_comes_back_from_a_connection(void)
 {
     const struct plan a = {.send = 1, .never_finish = true}, b = {.never_finish = true};
-    char text[1024];
+    char text[STK_RECIPE_TEXT_MAX];
     struct stk_addr addr;
 
     begin_well(&a, &b);
@@ -791,10 +793,19 @@ int contract_echo(int argc, char **argv)
     return 0;
 }
 
-const char *contract_program(void)
+const char *contract_echo_process(const char *recipe)
 {
-    static char path[512];
-    const ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    static char segment[STK_RECIPE_TEXT_MAX];
+    char program[PATH_MAX], command[STK_RECIPE_TEXT_MAX], encoded[STK_RECIPE_TEXT_MAX];
+    const ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
 
-    return len > 0 ? path : "";
+    program[len > 0 ? len : 0] = '\0';
+    if (snprintf(command, sizeof command, "'%s' --echo %s", program, recipe) >=
+            (int)sizeof command ||
+        snprintf(segment, sizeof segment, "/process/%s",
+                 stk_percent_encode(command, encoded, sizeof encoded)) >= (int)sizeof segment) {
+        fprintf(stderr, "contract: the path of this program is too long: %s\n", program);
+        exit(1);
+    }
+    return segment;
 }

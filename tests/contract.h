@@ -37,7 +37,7 @@ int contract_run(const char *title, const struct contract_stack *stacks);
  * and ends with it. Returns the exit code, or -1 if it was not asked to.
  */
 int contract_echo(int argc, char **argv);
-/* The path of this program, for a shell. */
-const char *contract_program(void);
+/* "/process/…" of a child that is this program and echoes on that recipe; good until the next. */
+const char *contract_echo_process(const char *recipe);
 
 #endif

@@ -4,20 +4,17 @@
  */
 #include "contract.h"
 
-#include <stdio.h>
-
 int main(int argc, char **argv)
 {
-    char recipe[700];
+    const int code = contract_echo(argc, argv);
+    const char *child = contract_echo_process("/stdio");
     const struct contract_stack stacks[] = {
         {.name = "process cat", .connect = "/process/cat", .echo = true, .slow = true},
-        {.name = "process that echoes", .connect = recipe, .echo = true, .slow = true},
+        {.name = "process that echoes", .connect = child, .echo = true, .slow = true},
         {0},
     };
-    const int code = contract_echo(argc, argv);
 
     if (code >= 0)
         return code;
-    snprintf(recipe, sizeof recipe, "/process/%s --echo %%2Fstdio", contract_program());
     return contract_run("contract: process", stacks);
 }

@@ -15,7 +15,7 @@ static void set_identity(struct stk_loop *loop) { stk_seal_set_identity(loop, &i
 int main(int argc, char **argv)
 {
     static const uint8_t seed[32] = "the seed of a contract's peer";
-    static char texts[8][1200];
+    static char texts[8][STK_RECIPE_TEXT_MAX];
     const char *server, *client;
     char server_text[200], client_text[200], key[STK_KEY_TEXT_MAX];
     const int code = contract_echo(argc, argv);
@@ -32,10 +32,8 @@ int main(int argc, char **argv)
              certs_path("ca.crt"));
     snprintf(texts[0], sizeof texts[0], "/fd/%%d%s", server);
     snprintf(texts[1], sizeof texts[0], "/fd/%%d%s", client);
-    snprintf(texts[2], sizeof texts[0], "%s --echo /stdio%s", contract_program(), server);
-    char encoded[800];
-    snprintf(texts[3], sizeof texts[0], "/process/%s%s",
-             stk_percent_encode(texts[2], encoded, sizeof encoded), client);
+    snprintf(texts[2], sizeof texts[0], "/stdio%s", server);
+    snprintf(texts[3], sizeof texts[0], "%s%s", contract_echo_process(texts[2]), client);
     snprintf(texts[4], sizeof texts[0], "/ip4/127.0.0.1/udp/0/ptcp%s", server);
     snprintf(texts[5], sizeof texts[0], "/ip4/127.0.0.1/udp/%%u/ptcp%s", client);
     snprintf(texts[6], sizeof texts[0], "/ip4/127.0.0.1/udp/0/seal/ptcp%s", server);

@@ -49,7 +49,7 @@ static void parse_line(struct vector *v, const char *name, const char *first, co
 static bool load(struct vector *v, const char *file)
 {
     const char *dir = getenv("srcdir");
-    char path[512], line[2048], name[64], first[1024], second[1024];
+    char path[PATH_MAX], line[2048], name[64], first[1024], second[1024];
 
     memset(v, 0, sizeof(*v));
     snprintf(path, sizeof(path), "%s/tests/vectors/%s", dir ? dir : ".", file);
