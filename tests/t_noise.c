@@ -4,6 +4,7 @@
 
 #include "harness.h"
 
+#include <limits.h>
 #include <sodium.h>
 #include <string.h>
 
