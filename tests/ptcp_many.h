@@ -77,18 +77,6 @@ static inline void write_bytes(struct ptcp_conn *conn, size_t len)
                     (long)len);
 }
 
-static inline uint64_t read_all(struct ptcp_conn *conn)
-{
-    struct iovec slice;
-    uint64_t total = 0;
-
-    while (ptcp_conn_peek(conn, &slice, 1) > 0) {
-        total += slice.iov_len;
-        ptcp_conn_consume(conn, pair.now_us, slice.iov_len);
-    }
-    return total;
-}
-
 static inline void end(int count)
 {
     for (int i = 0; i < count; i++) {

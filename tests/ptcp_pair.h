@@ -317,6 +317,19 @@ static inline void pair_pump(struct pair *pair, struct pair_stream *stream)
     }
 }
 
+/* Bytes that have come to `conn` since the last call, all of them read. */
+static inline uint64_t pair_read(struct pair *pair, struct ptcp_conn *conn)
+{
+    struct iovec slice;
+    uint64_t total = 0;
+
+    while (ptcp_conn_peek(conn, &slice, 1) > 0) {
+        total += slice.iov_len;
+        ptcp_conn_consume(conn, pair->now_us, slice.iov_len);
+    }
+    return total;
+}
+
 /* True if both streams arrived whole, right and ended, within the time. */
 static inline bool pair_transfer(struct pair *pair, struct pair_stream *one,
                                  struct pair_stream *two, uint64_t limit_us)

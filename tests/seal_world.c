@@ -167,20 +167,25 @@ static const struct stk_layer_type pad_type = {
     .dgram = &pad_dgram,
 };
 
+struct stk_run world_run_of(struct world_packet *packet)
+{
+    return (struct stk_run){.data = packet->data,
+                            .stride = packet->len,
+                            .size = packet->len,
+                            .last_size = packet->len,
+                            .count = 1,
+                            .ecn = packet->ecn,
+                            .peer = &packet->from,
+                            .local = &packet->to};
+}
+
 static void deliver(struct world *world, struct world_packet *packet)
 {
     for (int i = 0; i < world->node_count; i++) {
         struct world_node *node = &world->nodes[i];
         if (!node->port || !stk_addr_equal(&node->addr, &packet->to))
             continue;
-        struct stk_run run = {.data = packet->data,
-                              .stride = packet->len,
-                              .size = packet->len,
-                              .last_size = packet->len,
-                              .count = 1,
-                              .ecn = packet->ecn,
-                              .peer = &packet->from,
-                              .local = &packet->to};
+        struct stk_run run = world_run_of(packet);
         world->bytes_to[i] += packet->len;
         stk_dgram_input_above(node->wire, &run, 1);
     }

@@ -87,6 +87,9 @@ int world_send_number(struct world_node *node, uint64_t association, unsigned nu
 void world_inject(struct world *world, const struct stk_addr *from, const struct stk_addr *to,
                   const void *data, size_t len);
 
+/* It as it comes to a port, for those who give it one themselves; good as long as the packet. */
+struct stk_run world_run_of(struct world_packet *packet);
+
 struct seal_port *world_seal(struct world_node *node);
 struct seal_association *world_association(struct world_node *node, uint64_t id);
 

@@ -212,12 +212,8 @@ static void hear(void)
 static void read_everything(void)
 {
     for (int i = 0; i <= MANY; i++) {
-        struct iovec slice;
-
-        while (users[i].peer && ptcp_conn_peek(users[i].peer, &slice, 1) > 0) {
-            users[i].got += slice.iov_len;
-            ptcp_conn_consume(users[i].peer, pair.now_us, slice.iov_len);
-        }
+        if (users[i].peer)
+            users[i].got += pair_read(&pair, users[i].peer);
     }
 }
 

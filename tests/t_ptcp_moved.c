@@ -22,7 +22,7 @@ static void fill_path_for(uint64_t duration_us)
 
     do {
         write_more(a[0]);
-        read_all(b[0]);
+        pair_read(&pair, b[0]);
     } while (pair_step(&pair, until_us));
 }
 

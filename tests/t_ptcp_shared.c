@@ -58,19 +58,6 @@ static void write_some(struct ptcp_conn *conn, size_t len)
     }
 }
 
-/* Bytes that have come to `conn` since the last call, all of them read. */
-static uint64_t read_all(struct ptcp_conn *conn)
-{
-    struct iovec slice;
-    uint64_t total = 0;
-
-    while (ptcp_conn_peek(conn, &slice, 1) > 0) {
-        total += slice.iov_len;
-        ptcp_conn_consume(conn, pair.now_us, slice.iov_len);
-    }
-    return total;
-}
-
 /* All of them write without end, for so long; what each has brought over. */
 static void transfer_for(int count, uint64_t duration_us, uint64_t got[])
 {
@@ -80,7 +67,7 @@ static void transfer_for(int count, uint64_t duration_us, uint64_t got[])
     do {
         for (int i = 0; i < count; i++) {
             write_some(a[i], 1 << 20);
-            got[i] += read_all(b[i]);
+            got[i] += pair_read(&pair, b[i]);
         }
     } while (pair_step(&pair, until_us));
 }
@@ -120,7 +107,7 @@ static void a_new_connection_begins_with_the_window_that_others_have_earned(void
     ptcp_conn_finish(a[0], pair.now_us);
     ptcp_conn_finish(b[0], pair.now_us);
     while (pair_step(&pair, pair.now_us + 100 * MS) && pair.flying)
-        read_all(b[0]);
+        pair_read(&pair, b[0]);
     a[1] = pair_open(&pair, PAIR_A, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(a[1]);
     CU_ASSERT_TRUE(a[1]->path->rtt.sampled);
@@ -207,10 +194,10 @@ static void many_short_connections_end_in_order_under_loss(void)
         ptcp_conn_finish(listener, pair.now_us);
         while ((opener->state != PTCP_STATE_TIME_WAIT || listener->state != PTCP_STATE_TIME_WAIT) &&
                pair_step(&pair, until_us)) {
-            got += read_all(opener);
-            read_all(listener);
+            got += pair_read(&pair, opener);
+            pair_read(&pair, listener);
         }
-        got += read_all(opener);
+        got += pair_read(&pair, opener);
         CU_ASSERT_EQUAL(got, 100);
         CU_ASSERT_EQUAL(opener->error, 0);
         CU_ASSERT_EQUAL(listener->error, 0);
@@ -310,7 +297,7 @@ static void a_connection_whose_reader_sleeps_holds_nobody_back(void)
     do {
         write_some(a[0], 1 << 20); /* which nobody reads */
         write_some(a[1], 1 << 20);
-        got += read_all(b[1]);
+        got += pair_read(&pair, b[1]);
     } while (pair_step(&pair, until_us));
     CU_ASSERT_TRUE(got > 8000000);
     pair_free(&pair);
@@ -364,7 +351,7 @@ static void a_further_connection_needs_no_round_trip(void)
     while (!b[1] && pair_step(&pair, begun_us + SECOND))
         b[1] = ptcp_accept(pair.end[PAIR_B]);
     CU_ASSERT_PTR_NOT_NULL_FATAL(b[1]);
-    CU_ASSERT_EQUAL(read_all(b[1]), 100);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[1]), 100);
     CU_ASSERT_EQUAL(pair.now_us - begun_us, pair.net.delay_us);
     pair_free(&pair);
 }

@@ -65,9 +65,9 @@ static void random_segments_come_out_in_order(void)
     }
     CU_ASSERT_FALSE(wrong);
     CU_ASSERT_TRUE(ptcp_reasm_complete(&reasm));
-    CU_ASSERT_EQUAL(pool.used, 0);
+    CU_ASSERT_EQUAL(pool.chunks.used, 0);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 static void the_bytes_that_came_first_stand(void)
@@ -84,7 +84,7 @@ static void the_bytes_that_came_first_stand(void)
     CU_ASSERT_EQUAL(slice.iov_len, 5);
     CU_ASSERT_EQUAL(memcmp(slice.iov_base, "abCDe", 5), 0);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 static void rules_of_window_and_fin_are_enforced(void)
@@ -103,7 +103,7 @@ static void rules_of_window_and_fin_are_enforced(void)
     CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 60, x, 3, true, 100), -EPROTO);
     CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 64, x, 0, true, 100), 0);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 static void without_memory_nothing_is_taken(void)
@@ -118,7 +118,7 @@ static void without_memory_nothing_is_taken(void)
     CU_ASSERT_EQUAL(ptcp_reasm_put(&reasm, 30000, data, 9000, false, 1 << 20), -ENOMEM);
     CU_ASSERT_EQUAL(ptcp_reasm_readable(&reasm), 30000);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 static void a_full_list_of_holes_lets_bytes_in_order_pass(void)
@@ -148,7 +148,7 @@ static void a_full_list_of_holes_lets_bytes_in_order_pass(void)
     CU_ASSERT_EQUAL(reasm.contiguous, 1400 + PIECE);
     CU_ASSERT_EQUAL(reasm.ahead_bytes, (PTCP_REASM_HOLES_MAX - 101) * PIECE);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 /* A network of one: pieces are sent, then lost or acknowledged in any order. */
@@ -194,9 +194,9 @@ static void every_byte_is_sent_until_it_is_acknowledged(void)
     CU_ASSERT_TRUE(buf.fin_acked && buf.una == STREAM);
     CU_ASSERT_PTR_NULL(memchr(seen, 0, STREAM));
     CU_ASSERT_EQUAL(memcmp(arrived, data, STREAM), 0);
-    CU_ASSERT_EQUAL(pool.used, 0);
+    CU_ASSERT_EQUAL(pool.chunks.used, 0);
     ptcp_sendbuf_free(&buf);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
 }
 
 static void offsets_near_two_to_the_62_work(void)
@@ -216,7 +216,34 @@ static void offsets_near_two_to_the_62_work(void)
     CU_ASSERT_TRUE(ptcp_reasm_peek(&reasm, slices, 3) >= 1);
     CU_ASSERT_EQUAL(memcmp(slices[0].iov_base, data, slices[0].iov_len), 0);
     ptcp_reasm_free(&reasm);
-    ptcp_pool_free(&pool);
+    ptcp_spares_free(&pool.chunks);
+}
+
+static void blocks_without_use_for_a_second_go_back(void)
+{
+    struct ptcp_spares spares;
+    void *blocks[10];
+
+    ptcp_spares_init(&spares, 100, 8);
+    CU_ASSERT_EQUAL(ptcp_spares_due_us(&spares, 0), UINT64_MAX);
+    for (int i = 0; i < 10; i++)
+        CU_ASSERT_PTR_NOT_NULL_FATAL(blocks[i] = ptcp_spares_take(&spares));
+    for (int i = 0; i < 10; i++)
+        ptcp_spares_put(&spares, blocks[i]);
+    CU_ASSERT_EQUAL(spares.count, 8);
+    CU_ASSERT_EQUAL(ptcp_spares_due_us(&spares, 5), 5 + PTCP_SPARES_TRIM_US);
+    ptcp_spares_trim(&spares, PTCP_SPARES_TRIM_US); /* not yet */
+    ptcp_spares_trim(&spares, 5 + PTCP_SPARES_TRIM_US);
+    CU_ASSERT_EQUAL(spares.count, 8); /* they had a use */
+    blocks[0] = ptcp_spares_take(&spares);
+    CU_ASSERT_PTR_EQUAL(blocks[0], blocks[7]); /* who came last is warm */
+    ptcp_spares_put(&spares, blocks[0]);
+    ptcp_spares_trim(&spares, 5 + 2 * PTCP_SPARES_TRIM_US);
+    CU_ASSERT_EQUAL(spares.count, 1); /* that second had a use for one */
+    ptcp_spares_trim(&spares, 5 + 3 * PTCP_SPARES_TRIM_US);
+    CU_ASSERT_EQUAL(spares.count, 0);
+    CU_ASSERT_EQUAL(ptcp_spares_due_us(&spares, 5 + 3 * PTCP_SPARES_TRIM_US), UINT64_MAX);
+    ptcp_spares_free(&spares);
 }
 
 static CU_TestInfo tests[] = {
@@ -228,6 +255,7 @@ static CU_TestInfo tests[] = {
      a_full_list_of_holes_lets_bytes_in_order_pass},
     {"every byte is sent until it is acknowledged", every_byte_is_sent_until_it_is_acknowledged},
     {"offsets near two to the 62 work", offsets_near_two_to_the_62_work},
+    {"blocks without use for a second go back", blocks_without_use_for_a_second_go_back},
     CU_TEST_INFO_NULL,
 };
 

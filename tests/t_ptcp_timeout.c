@@ -15,7 +15,7 @@ static void be_busy_for(uint64_t duration_us)
 
     do {
         write_more(a[0]);
-        read_all(b[0]);
+        pair_read(&pair, b[0]);
     } while (pair_step(&pair, until_us));
 }
 
@@ -26,8 +26,8 @@ static uint64_t arrives(int i)
     uint64_t got = 0;
 
     while (got == 0 && pair_step(&pair, until_us)) {
-        read_all(b[0]);
-        got = read_all(b[i]);
+        pair_read(&pair, b[0]);
+        got = pair_read(&pair, b[i]);
     }
     return got;
 }
@@ -59,7 +59,7 @@ static void a_grant_meanwhile_does_not_end_the_wait(void)
     be_busy_for(3 * MINUTE);
     write_more(b[1]);
     be_busy_for(3 * SECOND);
-    CU_ASSERT_TRUE(read_all(a[1]) > 200000);
+    CU_ASSERT_TRUE(pair_read(&pair, a[1]) > 200000);
     be_busy_for(SECOND);
     CU_ASSERT_EQUAL(a[1]->error, 0);
     CU_ASSERT_EQUAL(arrives(1), 100);
@@ -90,7 +90,7 @@ static void a_round_of_equals_may_take_longer_than_the_user_time_out(void)
     do {
         write_when_invited();
         for (int i = 0; i < MANY; i++)
-            read_all(b[i]);
+            pair_read(&pair, b[i]);
     } while (pair_step(&pair, until_us));
     for (int i = 0; i < MANY; i++)
         failed += a[i]->error != 0;
@@ -124,11 +124,11 @@ static void an_opening_that_waits_for_its_turn_has_not_timed_out(void)
     CU_ASSERT_EQUAL(a[1]->state, PTCP_STATE_SYN_SENT);
     for (uint64_t us = 0; !b[1] && us < until_us; us += SECOND) {
         pair_run_for(&pair, SECOND);
-        read_all(b[0]);
+        pair_read(&pair, b[0]);
         b[1] = ptcp_accept(pair.end[PAIR_B]);
     }
     CU_ASSERT_PTR_NOT_NULL_FATAL(b[1]);
-    CU_ASSERT_EQUAL(read_all(b[1]), 100);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[1]), 100);
     CU_ASSERT_TRUE(ptcp_state_is_open(a[1]->state));
     end(2);
 }
@@ -254,7 +254,7 @@ static void chat_for(int i, uint64_t duration_us)
     for (uint64_t us = 0; us < duration_us; us += 10 * SECOND) {
         write_bytes(a[i], 1);
         pair_run_for(&pair, 10 * SECOND);
-        CU_ASSERT_EQUAL(read_all(b[i]), 1);
+        CU_ASSERT_EQUAL(pair_read(&pair, b[i]), 1);
     }
 }
 

@@ -48,7 +48,7 @@ static void bytes_leave_once_there_is_memory(void)
     write_bytes(a[0], 100);
     starve(PAIR_A);
     pair_run_for(&pair, 100 * MS);
-    CU_ASSERT_EQUAL(read_all(b[0]), 100);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[0]), 100);
     end_fed(1);
 }
 
@@ -153,7 +153,7 @@ static void transfer(int i, uint64_t total)
             wrote += took > 0 ? (uint64_t)took : 0;
         }
         CU_ASSERT_TRUE_FATAL(pair_step(&pair, pair.now_us + MINUTE));
-        got += read_all(b[i]);
+        got += pair_read(&pair, b[i]);
     }
 }
 
@@ -172,7 +172,7 @@ static void an_idle_connection_of_a_busy_association_rests(void)
     for (int i = 0; i < 100; i++) {
         write_bytes(a[1], 1);
         pair_run_for(&pair, 100 * MS);
-        read_all(b[1]);
+        pair_read(&pair, b[1]);
     }
     CU_ASSERT_PTR_NULL(a[0]->engine);
     CU_ASSERT_PTR_NULL(b[0]->engine);

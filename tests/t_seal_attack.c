@@ -293,18 +293,6 @@ static void under_load_spoofed_sources_cost_no_state(void)
     end();
 }
 
-/* The last packet on the wire, as a run of its own. */
-static struct stk_run run_of(struct world_packet *packet)
-{
-    *packet = world.log[world.logged - 1];
-    return (struct stk_run){.data = packet->data,
-                            .stride = packet->len,
-                            .size = packet->len,
-                            .last_size = packet->len,
-                            .count = 1,
-                            .peer = &packet->from};
-}
-
 static void data_of_a_batch_comes_before_its_handshakes(void)
 {
     static struct world_packet packets[SEAL_WAITING];
@@ -321,13 +309,15 @@ static void data_of_a_batch_comes_before_its_handshakes(void)
     world_send(c, newcomer, "hello", 5);
     world_run(&world, 1000);
     for (unsigned i = 0; i < SEAL_WAITING - 1; i++) {
-        runs[i] = run_of(&packets[i]);
+        packets[i] = world.log[world.logged - 1];
+        runs[i] = world_run_of(&packets[i]);
         CU_ASSERT_EQUAL(packets[i].data[0], SEAL_INITIATION);
         packets[i].from = world_addr(50 + (int)i, 4000); /* copies, from elsewhere */
     }
     packets[0].from = c->addr;
     world_send_number(a, id, 9);
-    runs[SEAL_WAITING - 1] = run_of(&packets[SEAL_WAITING - 1]);
+    packets[SEAL_WAITING - 1] = world.log[world.logged - 1];
+    runs[SEAL_WAITING - 1] = world_run_of(&packets[SEAL_WAITING - 1]);
 
     const int inputs = b->inputs, responses = count_logged(SEAL_RESPONSE);
     seal_take_runs(world_seal(b), runs, SEAL_WAITING);

@@ -221,17 +221,6 @@ static void paths_whose_transport_went_while_in_use_do_not_pile_up(void)
     end();
 }
 
-static struct stk_run run_of(struct world_packet *packet)
-{
-    return (struct stk_run){.data = packet->data,
-                            .stride = packet->len,
-                            .size = packet->len,
-                            .last_size = packet->len,
-                            .count = 1,
-                            .peer = &packet->from,
-                            .local = &packet->to};
-}
-
 static void the_rest_of_a_batch_goes_with_its_transport(void)
 {
     for (int how = 1; how <= 2; how++) {
@@ -243,7 +232,7 @@ static void the_rest_of_a_batch_goes_with_its_transport(void)
         world_run(&world, WORLD_DELAY_US); /* the challenge is there and its echo kept */
         world_send_number(b, b->retained, 9);
         struct world_packet *last = &world.log[world.logged - 1];
-        struct stk_run runs[] = {run_of(last - 1), run_of(last)};
+        struct stk_run runs[] = {world_run_of(last - 1), world_run_of(last)};
         CU_ASSERT_EQUAL(runs[0].size, SEAL_CHALLENGE_BYTES);
         replaces = how;
         stk_dgram_input_above(left->wire, runs, 2);

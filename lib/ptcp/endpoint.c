@@ -116,8 +116,8 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     ptcp_paths_free(endpoint);
     ptcp_schedule_free(&endpoint->schedule);
     ptcp_table_free(&endpoint->table);
-    ptcp_pool_free(&endpoint->pool);
-    ptcp_engines_free(&endpoint->engines);
+    ptcp_spares_free(&endpoint->pool.chunks);
+    ptcp_spares_free(&endpoint->engines);
     stk_free(endpoint->replies);
     stk_free(endpoint->sending);
     stk_free(endpoint);
@@ -355,8 +355,8 @@ static uint64_t min_us(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
-    const uint64_t trim_us = min_us(ptcp_pool_due_us(&endpoint->pool, now_us),
-                                    ptcp_engines_due_us(&endpoint->engines, now_us));
+    const uint64_t trim_us = min_us(ptcp_spares_due_us(&endpoint->pool.chunks, now_us),
+                                    ptcp_spares_due_us(&endpoint->engines, now_us));
 
     return min_us(min_us(ptcp_timewaits_next_us(&endpoint->timewaits), trim_us),
                   ptcp_schedule_next_us(&endpoint->schedule));
@@ -381,8 +381,8 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
 
     endpoint->now_us = now_us;
     ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
-    ptcp_pool_trim(&endpoint->pool, now_us);
-    ptcp_engines_trim(&endpoint->engines, now_us);
+    ptcp_spares_trim(&endpoint->pool.chunks, now_us);
+    ptcp_spares_trim(&endpoint->engines, now_us);
     while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
         ring(endpoint, alarm, now_us);
 }

@@ -79,7 +79,7 @@ struct ptcp_endpoint {
     struct ptcp_table paths; /* by association */
     struct ptcp_schedule schedule;
     struct ptcp_pool pool;
-    struct ptcp_engines engines;
+    struct ptcp_spares engines;
     uint64_t
         windows; /* of all connections that do not rest: the sum of what they grant at a time */
     uint32_t records_left; /* of packets sent, that all connections may still keep (sent.h) */

@@ -7,62 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
-/* --- Spare ones ---------------------------------------------------------------------------------
- */
-
-void ptcp_engines_init(struct ptcp_engines *engines)
+void ptcp_engines_init(struct ptcp_spares *engines)
 {
-    *engines = (struct ptcp_engines){.trim_us = UINT64_MAX};
+    ptcp_spares_init(engines, sizeof(struct ptcp_engine), PTCP_ENGINES_SPARE);
 }
-
-static struct ptcp_engine *take(struct ptcp_engines *engines)
-{
-    void *spare = engines->spare;
-
-    if (!spare)
-        return stk_alloc(sizeof(struct ptcp_engine));
-    memcpy(&engines->spare, spare, sizeof(engines->spare));
-    engines->count--;
-    engines->taken = true;
-    return spare;
-}
-
-static void put(struct ptcp_engines *engines, struct ptcp_engine *engine)
-{
-    if (engines->count == PTCP_ENGINES_SPARE) {
-        stk_free(engine);
-        return;
-    }
-    memcpy(engine, &engines->spare, sizeof(engines->spare));
-    engines->spare = engine;
-    engines->count++;
-}
-
-void ptcp_engines_free(struct ptcp_engines *engines)
-{
-    while (engines->spare)
-        stk_free(take(engines));
-}
-
-uint64_t ptcp_engines_due_us(struct ptcp_engines *engines, uint64_t now_us)
-{
-    if (engines->count > 0 && engines->trim_us == UINT64_MAX)
-        engines->trim_us = now_us + PTCP_ENGINES_TRIM_US;
-    return engines->trim_us;
-}
-
-void ptcp_engines_trim(struct ptcp_engines *engines, uint64_t now_us)
-{
-    if (now_us < engines->trim_us)
-        return;
-    if (!engines->taken)
-        ptcp_engines_free(engines);
-    engines->taken = false;
-    engines->trim_us = UINT64_MAX;
-}
-
-/* --- One of them --------------------------------------------------------------------------------
- */
 
 static void make_receiver(const struct ptcp_conn *conn, struct ptcp_engine *engine)
 {
@@ -132,7 +80,7 @@ bool ptcp_conn_wake(struct ptcp_conn *conn)
     if (conn->engine)
         return true;
     assert(!conn->buried);
-    conn->engine = take(&conn->endpoint->engines);
+    conn->engine = ptcp_spares_take(&conn->endpoint->engines);
     if (!conn->engine)
         return false;
     ptcp_engine_make(conn, conn->engine);
@@ -223,7 +171,7 @@ void ptcp_engine_free(struct ptcp_conn *conn)
     ptcp_acks_free(&engine->acks);
     ptcp_sendbuf_free(&engine->out);
     ptcp_reasm_free(&engine->in);
-    put(&conn->endpoint->engines, engine);
+    ptcp_spares_put(&conn->endpoint->engines, engine);
     conn->engine = NULL;
 }
 

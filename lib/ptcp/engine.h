@@ -23,27 +23,13 @@ struct ptcp_engine {
     struct ptcp_flow flow;
 };
 
-enum {
-    PTCP_ENGINES_SPARE = 64,
-    PTCP_ENGINES_TRIM_US = 1000000,
-};
+enum { PTCP_ENGINES_SPARE = 64 };
 
 /*
- * Engines that nobody uses for the moment. Connections that open one after the other pass a few on,
- * so that no holes of their size are left between what stays of them.
+ * Of an endpoint. Connections that open one after the other pass a few engines on, so that no
+ * holes of their size are left between what stays of them.
  */
-struct ptcp_engines {
-    void *spare; /* each starts with a pointer to the next one */
-    uint32_t count;
-    bool taken;       /* one of them was, since the last trim */
-    uint64_t trim_us; /* when the next one is due; UINT64_MAX: nothing to trim */
-};
-
-void ptcp_engines_init(struct ptcp_engines *engines);
-void ptcp_engines_free(struct ptcp_engines *engines);
-uint64_t ptcp_engines_due_us(struct ptcp_engines *engines, uint64_t now_us);
-/* Gives them back if the last second had no use for them. */
-void ptcp_engines_trim(struct ptcp_engines *engines, uint64_t now_us);
+void ptcp_engines_init(struct ptcp_spares *engines);
 
 /* All packets and bytes up to these numbers are done with, on both sides. */
 struct ptcp_rest {

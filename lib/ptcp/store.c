@@ -10,78 +10,20 @@ void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
 {
     const uint64_t limit = limit_bytes / PTCP_CHUNK_BYTES;
 
-    *pool = (struct ptcp_pool){.limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX,
-                               .trim_us = UINT64_MAX};
-}
-
-static uint8_t *chunk_new(void)
-{
-    uint8_t *block = stk_alloc(PTCP_CHUNK_HEAD_BYTES + PTCP_CHUNK_BYTES);
-
-    return block ? block + PTCP_CHUNK_HEAD_BYTES : NULL;
-}
-
-static void chunk_free(uint8_t *chunk) { stk_free(chunk - PTCP_CHUNK_HEAD_BYTES); }
-
-static uint8_t *take_spare(struct ptcp_pool *pool)
-{
-    uint8_t *chunk = pool->spare;
-
-    memcpy(&pool->spare, chunk, sizeof(pool->spare));
-    pool->spare_count--;
-    return chunk;
-}
-
-void ptcp_pool_free(struct ptcp_pool *pool)
-{
-    assert(pool->used == 0);
-    while (pool->spare)
-        chunk_free(take_spare(pool));
-}
-
-uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us)
-{
-    if (pool->spare_count > 0 && pool->trim_us == UINT64_MAX)
-        pool->trim_us = now_us + PTCP_POOL_TRIM_US;
-    return pool->trim_us;
-}
-
-void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us)
-{
-    if (now_us < pool->trim_us)
-        return;
-    while (pool->spare && pool->used + pool->spare_count > pool->high)
-        chunk_free(take_spare(pool));
-    pool->high = pool->used;
-    pool->trim_us = pool->spare ? now_us + PTCP_POOL_TRIM_US : UINT64_MAX;
+    pool->limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    ptcp_spares_init(&pool->chunks, PTCP_CHUNK_HEAD_BYTES + PTCP_CHUNK_BYTES, PTCP_POOL_SPARE);
 }
 
 static uint8_t *pool_get(struct ptcp_pool *pool)
 {
-    uint8_t *chunk;
+    uint8_t *block = ptcp_pool_left(pool) > 0 ? ptcp_spares_take(&pool->chunks) : NULL;
 
-    if (ptcp_pool_left(pool) == 0)
-        return NULL;
-    chunk = pool->spare ? take_spare(pool) : chunk_new();
-    if (!chunk)
-        return NULL;
-    pool->used++;
-    if (pool->high < pool->used)
-        pool->high = pool->used;
-    return chunk;
+    return block ? block + PTCP_CHUNK_HEAD_BYTES : NULL;
 }
 
 static void pool_put(struct ptcp_pool *pool, uint8_t *chunk)
 {
-    assert(pool->used > 0);
-    pool->used--;
-    if (pool->spare_count >= PTCP_POOL_SPARE) {
-        chunk_free(chunk);
-        return;
-    }
-    memcpy(chunk, &pool->spare, sizeof(pool->spare));
-    pool->spare = chunk;
-    pool->spare_count++;
+    ptcp_spares_put(&pool->chunks, chunk - PTCP_CHUNK_HEAD_BYTES);
 }
 
 void ptcp_store_init(struct ptcp_store *store, struct ptcp_pool *pool)

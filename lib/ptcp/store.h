@@ -7,6 +7,8 @@
 #ifndef STK_PTCP_STORE_H
 #define STK_PTCP_STORE_H
 
+#include "spares.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,23 +17,18 @@ enum {
     PTCP_CHUNK_BYTES = 16384,
     PTCP_CHUNK_HEAD_BYTES = 64, /* of memory before each chunk, for whoever borrows some */
     PTCP_POOL_SPARE = 2048,     /* free chunks that a pool keeps, at most */
-    PTCP_POOL_TRIM_US = 1000000,
 };
 
 struct ptcp_pool {
-    uint8_t *spare; /* each starts with a pointer to the next one */
-    uint32_t spare_count;
-    uint32_t used, limit; /* chunks lent, and how many may be */
-    uint32_t high;        /* the most that were lent since the last trim */
-    uint64_t trim_us;     /* when the next one is due; UINT64_MAX: nothing to trim */
+    struct ptcp_spares chunks;
+    uint32_t limit; /* chunks that may be lent */
 };
 
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
-void ptcp_pool_free(struct ptcp_pool *pool); /* all chunks must be back */
 /* Chunks that can still be lent. */
 static inline uint32_t ptcp_pool_left(const struct ptcp_pool *pool)
 {
-    return pool->used < pool->limit ? pool->limit - pool->used : 0;
+    return pool->chunks.used < pool->limit ? pool->limit - pool->chunks.used : 0;
 }
 /*
  * May who holds so many chunks take another one? Only while it has less than are left; the last
@@ -43,10 +40,6 @@ static inline bool ptcp_pool_allows(const struct ptcp_pool *pool, uint64_t held)
 
     return held == 0 ? left > 0 : held < left && left > pool->limit / 16;
 }
-/* When ptcp_pool_trim() is due: it gives back what the last while had no use for. */
-uint64_t ptcp_pool_due_us(struct ptcp_pool *pool, uint64_t now_us);
-void ptcp_pool_trim(struct ptcp_pool *pool, uint64_t now_us);
-
 struct ptcp_store {
     struct ptcp_pool *pool;
     uint8_t **chunks;  /* chunk i of the stream at i % capacity; NULL where no byte is */
