@@ -1,46 +1,9 @@
 #!/usr/bin/env bash
 # Goal: curl finds our server right, over TCP and TLS. Method: the file server of examples/ serves a
 # directory of random and text files; what curl gets is compared with the files.
-set -uo pipefail
-for tool in curl openssl sha256sum; do
-    command -v $tool >/dev/null || {
-        echo "$tool is missing"
-        exit 77
-    }
-done
-
+. "$top_srcdir/tests/http_common.sh" || exit 1
+require curl openssl sha256sum
 server=${STK_HTTP_SERVER:-$top_builddir/examples/http_server}
-dir=$(mktemp -d)
-pids=
-failed=0
-trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-
-check() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then
-        echo "ok: $1"
-    else
-        echo "FAILED: $1: expected $2, got $3"
-        failed=1
-    fi
-}
-
-# Starts a server and sets $port from the line by which it says that it is ready.
-start() { # STACK
-    local line
-    mkfifo ready.$$
-    "$server" "$dir/www" "$1" >ready.$$ 2>server.err &
-    pids="$pids $!"
-    read -r line <ready.$$
-    rm ready.$$
-    port=${line##*:}
-    [[ $port =~ ^[0-9]+$ ]] || {
-        echo "FAILED: no server: $(cat server.err)"
-        exit 1
-    }
-}
-
-sum() { sha256sum | cut -d' ' -f1; }
 
 mkdir -p www/sub
 printf 'hello, world\n' >www/hello.txt
@@ -50,8 +13,7 @@ big=${STK_HTTP_BIG:-100}
 head -c $((big * 1024 * 1024)) /dev/urandom >www/big.bin
 ln -s /etc/passwd www/out
 ln -s hello.txt www/in
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null
+certify
 
 common() { # URL, and curl's options behind it
     local url=$1
@@ -100,7 +62,7 @@ common() { # URL, and curl's options behind it
 }
 
 echo "TCP:"
-start /ip4/127.0.0.1/tcp/0
+start "$server" "$dir/www" /ip4/127.0.0.1/tcp/0
 common "http://127.0.0.1:$port"
 exec 3<>/dev/tcp/127.0.0.1/$port
 printf 'GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\nGET /in HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >&3
@@ -108,7 +70,7 @@ check "pipelined" "200 404 200 " "$(tr -d '\r' <&3 | sed -n 's/^HTTP\/1.1 \([0-9
 exec 3>&-
 
 echo "TLS:"
-start "/ip4/127.0.0.1/tcp/0/tls,cert=$dir/cert.pem,key=$dir/key.pem"
+start "$server" "$dir/www" "/ip4/127.0.0.1/tcp/0/tls,cert=$dir/cert.pem,key=$dir/key.pem"
 common "https://localhost:$port" --cacert cert.pem --resolve "localhost:$port:127.0.0.1"
 
 exit $failed

@@ -1,38 +1,18 @@
 #!/usr/bin/env bash
 # Goal: our client understands nginx, over TCP and TLS: lengths, chunks, ranges, keep-alive, large
 # bodies, uploads. Method: an nginx of our own in a temporary directory.
-set -uo pipefail
+. "$top_srcdir/tests/http_common.sh" || exit 1
 PATH=$PATH:/usr/sbin:/sbin
-for tool in nginx openssl sha256sum; do
-    command -v $tool >/dev/null || {
-        echo "$tool is missing"
-        exit 77
-    }
-done
-
+require nginx openssl sha256sum
 fetch=${STK_HTTP_FETCH:-$top_builddir/tests/http_fetch}
-dir=$(mktemp -d)
-failed=0
 trap '[ -f "$dir/nginx.pid" ] && kill "$(cat "$dir/nginx.pid")" 2>/dev/null; rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-
-check() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then
-        echo "ok: $1"
-    else
-        echo "FAILED: $1: expected $2, got $3"
-        failed=1
-    fi
-}
-sum() { sha256sum | cut -d' ' -f1; }
 
 mkdir -p www tmp
 printf 'hello, world\n' >www/hello.txt
 head -c 1000000 /dev/urandom >www/random.bin
 head -c $((${STK_HTTP_BIG:-100} * 1024 * 1024)) /dev/urandom >www/big.bin
 for i in $(seq 20000); do echo "<!--# echo var=\"x\" -->line $i"; done >www/page.shtml
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null
+certify
 
 # nginx takes no port from the kernel: free ones are tried until a set of them works.
 configure() { # PORT

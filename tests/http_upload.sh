@@ -1,52 +1,14 @@
 #!/usr/bin/env bash
 # Goal: curl's uploads are accepted in every framing, over TCP and TLS. Method: a server that sends
 # back what it gets, while it comes; what curl gets is compared with what it sent.
-set -uo pipefail
-for tool in curl openssl sha256sum; do
-    command -v $tool >/dev/null || {
-        echo "$tool is missing"
-        exit 77
-    }
-done
-
+. "$top_srcdir/tests/http_common.sh" || exit 1
+require curl openssl sha256sum
 server=${STK_HTTP_ECHO:-$top_builddir/tests/http_echo}
-dir=$(mktemp -d)
-pids=
-failed=0
-trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-
-check() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then
-        echo "ok: $1"
-    else
-        echo "FAILED: $1: expected $2, got $3"
-        failed=1
-    fi
-}
-
-# Starts a server and sets $port from the line by which it says that it is ready.
-start() { # STACK
-    local line
-    mkfifo ready
-    "$server" "$1" >ready 2>server.err &
-    pids="$pids $!"
-    read -r line <ready
-    rm ready
-    port=${line##*:}
-    [[ $port =~ ^[0-9]+$ ]] || {
-        echo "FAILED: no server: $(cat server.err)"
-        exit 1
-    }
-}
-
-sum() { sha256sum | cut -d' ' -f1; }
 
 printf 'a=1&b=2' >form
 head -c 20000000 /dev/urandom >big.bin
 : >empty
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null
+certify
 
 common() { # URL, and curl's options behind it
     local url=$1 big
@@ -74,10 +36,10 @@ common() { # URL, and curl's options behind it
 }
 
 echo "TCP:"
-start /ip4/127.0.0.1/tcp/0
+start "$server" /ip4/127.0.0.1/tcp/0
 common "http://127.0.0.1:$port"
 echo "TLS:"
-start "/ip4/127.0.0.1/tcp/0/tls,cert=$dir/cert.pem,key=$dir/key.pem"
+start "$server" "/ip4/127.0.0.1/tcp/0/tls,cert=$dir/cert.pem,key=$dir/key.pem"
 common "https://localhost:$port" --cacert cert.pem --resolve "localhost:$port:127.0.0.1"
 
 exit $failed
