@@ -41,6 +41,8 @@ const char *stack_unix_strerror(int code)
         return "this socket is of the other kind (stream or datagram)";
     case EACCES:
         return "permission denied";
+    case EEXIST:
+        return "something stands there that is no socket";
     case EADDRINUSE:
         return "a living server uses this path";
     default:
@@ -53,14 +55,17 @@ static bool is_file(const struct stk_addr *addr)
     return addr->len > offsetof(struct sockaddr_un, sun_path) && addr->un.sun_path[0] != '\0';
 }
 
+static bool is_other_file(const struct stk_addr *addr)
+{
+    struct stat st;
+
+    return lstat(addr->un.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
 /* True where a socket file stands that nobody answers at. */
 static bool is_stale(const struct stk_addr *addr, int type)
 {
-    struct stat st;
     bool stale = false;
-
-    if (lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
     const int fd = stk_sys.socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
@@ -75,6 +80,8 @@ static int bind_path(int fd, const struct stk_addr *addr, int type)
         return 0;
     if (errno != EADDRINUSE || !is_file(addr))
         return -errno;
+    if (is_other_file(addr))
+        return -EEXIST;
     if (!is_stale(addr, type) || unlink(addr->un.sun_path) < 0)
         return -EADDRINUSE;
     return stk_sys.bind(fd, &addr->any, addr->len) < 0 ? -errno : 0;
