@@ -275,12 +275,38 @@ static void other_methods_are_told_which_ones_there_are(void)
     free(got);
 }
 
+/* Whoever allows long targets gets long places to be sent to, and some that no head has room for. */
+static void a_redirect_that_is_too_long_is_answered_all_the_same(void)
+{
+    const struct stk_http_server_options limits = {
+        .limits = {.header_bytes = 1 << 16, .target_bytes = 1 << 15}};
+    static char request[1 << 15];
+    struct stk_http_files *files;
+
+    for (int len = 15000; len < 17000; len += 100) {
+        struct bench b;
+
+        CU_ASSERT_EQUAL_FATAL(stk_http_files_new(root, NULL, &files, NULL), 0);
+        bench_begin(&b, &stk_http_files_handler, files, &limits);
+        snprintf(request, sizeof request,
+                 "GET /sub?%0*d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", len, 0);
+        char *got = raw_talk(&b, request);
+        const int status = got != NULL && strlen(got) > 12 ? atoi(got + 9) : 0;
+        CU_ASSERT_TRUE(status == 301 || status == 414);
+        bench_end(&b);
+        stk_http_files_free(files);
+        free(got);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"(the site is made)", make_site},
     {"files come with type and validators", files_come_with_type_and_validators},
     {"nothing leads out of the root", nothing_leads_out_of_the_root},
     {"without openat2 nothing leads out either", without_openat2_nothing_leads_out_either},
     {"a file whose type can't be sent is answered", a_file_whose_type_cannot_be_sent_is_answered},
+    {"a redirect that is too long is answered all the same",
+     a_redirect_that_is_too_long_is_answered_all_the_same},
     {"directories have a slash, an index and a listing",
      directories_have_a_slash_an_index_and_a_listing},
     {"ranges are cut, joined or refused", ranges_are_cut_joined_or_refused},

@@ -282,12 +282,10 @@ static void redirect_to_slash(struct stk_http_exchange *x, const char *target)
     const int len = snprintf(location, sizeof location, "/%.*s/%s", (int)(path_len - skip),
                              target + skip, target + path_len);
     const struct stk_http_field fields[] = {{"Location", location}};
-    if (len >= (int)sizeof location) {
+    if (len >= (int)sizeof location || stk_http_respond(x, 301, fields, 1, 0) < 0)
         stk_http_reply_error(x, 414, NULL);
-        return;
-    }
-    stk_http_respond(x, 301, fields, 1, 0);
-    stk_http_finish(x);
+    else
+        stk_http_finish(x);
 }
 
 static void send_listing(struct stk_http_exchange *x, int fd, const char *path)
