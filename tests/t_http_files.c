@@ -177,16 +177,26 @@ static void without_openat2_nothing_leads_out_either(void)
     close(at);
 }
 
-static void a_file_whose_type_cannot_be_sent_is_answered(void)
+static void a_type_that_cannot_be_sent_is_refused(void)
 {
-    const struct stk_http_files_options options = {.no_type = "a\nb"};
+    char type[102] = "text/";
+    struct stk_http_files_options options = {.no_type = "a\nb"};
     struct stk_http_files *files;
     struct bench b;
 
+    CU_ASSERT_EQUAL(stk_http_files_new(root, &options, &files, NULL), -EINVAL);
+    memset(type + 5, 'x', 96);
+    options.no_type = type;
+    CU_ASSERT_EQUAL(stk_http_files_new(root, &options, &files, NULL), -EINVAL);
+    type[100] = '\0';
     CU_ASSERT_EQUAL_FATAL(stk_http_files_new(root, &options, &files, NULL), 0);
+    write_file("typeless", "0123456789");
     bench_begin(&b, &stk_http_files_handler, files, NULL);
-    char *got = raw_talk(&b, "GET /empty HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    CU_ASSERT_EQUAL(strncmp(got, "HTTP/1.1 500 ", 13), 0);
+    char *got = raw_talk(&b, "GET /typeless HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                             "Range: bytes=1-2,4-5\r\n\r\n");
+    CU_ASSERT_EQUAL(strncmp(got, "HTTP/1.1 206 ", 13), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(got, "xxx\r\nContent-Range: bytes 1-2/10\r\n\r\n12\r\n--"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(got, "xxx\r\nContent-Range: bytes 4-5/10\r\n\r\n45\r\n--"));
     free(got);
     bench_end(&b);
     stk_http_files_free(files);
@@ -275,7 +285,8 @@ static void other_methods_are_told_which_ones_there_are(void)
     free(got);
 }
 
-/* Whoever allows long targets gets long places to be sent to, and some that no head has room for. */
+/* Whoever allows long targets gets long places to be sent to, and some that no head has room for.
+ */
 static void a_redirect_that_is_too_long_is_answered_all_the_same(void)
 {
     const struct stk_http_server_options limits = {
@@ -304,7 +315,7 @@ static CU_TestInfo tests[] = {
     {"files come with type and validators", files_come_with_type_and_validators},
     {"nothing leads out of the root", nothing_leads_out_of_the_root},
     {"without openat2 nothing leads out either", without_openat2_nothing_leads_out_either},
-    {"a file whose type can't be sent is answered", a_file_whose_type_cannot_be_sent_is_answered},
+    {"a type that can't be sent is refused", a_type_that_cannot_be_sent_is_refused},
     {"a redirect that is too long is answered all the same",
      a_redirect_that_is_too_long_is_answered_all_the_same},
     {"directories have a slash, an index and a listing",

@@ -157,9 +157,10 @@ void stk_http_exchange_set_last(struct stk_http_exchange *exchange);
 struct stk_http_files;
 
 struct stk_http_files_options {
-    bool listing;        /* a directory without index.html is listed; else 403 */
-    const char *index;   /* NULL: "index.html" */
-    const char *no_type; /* for unknown suffixes; NULL: "application/octet-stream" */
+    bool listing;      /* a directory without index.html is listed; else 403 */
+    const char *index; /* NULL: "index.html" */
+    const char
+        *no_type; /* for unknown suffixes, 100 bytes at most; NULL: "application/octet-stream" */
 };
 
 /* Nothing outside of `directory` is ever opened: no "..", no symbolic link that leads out. */

@@ -1,5 +1,7 @@
 #include "http_file.h"
 
+#include "http_reader.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,6 +9,7 @@
 
 enum {
     PIECE_BYTES = 64 * 1024, /* read in one turn, so that others get theirs */
+    TYPE_MAX = 100,          /* so that the head of a part fits into `between` */
     LISTING_PATHS = 2 * HTTP_PATH_MAX,
 };
 
@@ -209,7 +212,7 @@ static void begin_response(struct transfer *t, int status, const struct http_val
     add(&fields, "X-Content-Type-Options", "nosniff");
     begin_part(t);
     if (stk_http_respond(t->exchange, status, fields.list, fields.count, (int64_t)len) < 0) {
-        stk_http_reply_error(t->exchange, 500, NULL); /* a type that can't be sent */
+        stk_http_reply_error(t->exchange, 500, NULL);
         return;
     }
     if (strcmp(stk_http_exchange_head(t->exchange)->method, "HEAD") == 0)
@@ -425,8 +428,11 @@ const struct stk_http_handler stk_http_files_handler = {
 int stk_http_files_new(const char *directory, const struct stk_http_files_options *options,
                        struct stk_http_files **out, struct stk_error *error)
 {
-    struct stk_http_files *files = stk_alloc_zero(sizeof *files);
+    const char *no_type = options != NULL ? options->no_type : NULL;
 
+    if (no_type != NULL && (strlen(no_type) > TYPE_MAX || !http_is_field_value(no_type)))
+        return stk_error_set(error, -EINVAL, "http", "\"%.40s\" can't be sent as a type", no_type);
+    struct stk_http_files *files = stk_alloc_zero(sizeof *files);
     if (files == NULL)
         return stk_error_set(error, -ENOMEM, "http", "out of memory");
     files->root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
