@@ -74,6 +74,15 @@ tickets() {
     check "blanks and capitals do no harm" 0 $status
     reap $listener
     check_file "and the bytes arrive" big t1.out
+    mkfifo t3.fifo
+    ln -s t3.fifo t3.link
+    "$p2pcat" listen --bind 127.0.0.1 --ticket-file t3.link </dev/null >t3.out 2>t3.err &
+    listener=$!
+    read -r <t3.fifo
+    input=big run t3-connect --ephemeral connect "$REPLY"
+    check "--ticket-file may be a pipe" 0 $status
+    reap $listener
+    check "and is one still" "t3.fifo fifo" "$(readlink t3.link) $(stat -c %F t3.fifo)"
     listen t2 --port 0 -v
     check_says "-v tells the addresses" t2.err 'reachable at 127.0.0.1:[0-9]+'
     local key

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -206,21 +207,43 @@ static int fill_ticket(struct listen *l, struct ticket *ticket)
     return ticket->count > 0 ? 0 : -1;
 }
 
+static bool write_line(const char *path, const char *mode, const char *text)
+{
+    FILE *file = fopen(path, mode);
+
+    if (file == NULL)
+        return false;
+    const bool written = fprintf(file, "%s\n", text) >= 0;
+    return fclose(file) == 0 && written;
+}
+
+/* A pipe, a terminal or a link such as /dev/stdout is written to, and not replaced by a file. */
+static bool is_to_be_replaced(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) < 0 || S_ISREG(st.st_mode);
+}
+
 /* Whoever waits for the file never sees half a ticket. */
 static int write_ticket(const char *path, const char *text)
 {
     char temporary[4096];
-    FILE *file;
+    bool written;
 
-    snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
-    file = fopen(temporary, "w");
-    if (file == NULL || fprintf(file, "%s\n", text) < 0 || fclose(file) != 0 ||
-        rename(temporary, path) != 0) {
-        talk_error("the ticket can't be written to %s: %s", path, strerror(errno));
-        unlink(temporary);
-        return EXIT_LOCAL;
+    if (is_to_be_replaced(path)) {
+        snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+        written = write_line(temporary, "wxe", text) && rename(temporary, path) == 0;
+    } else {
+        *temporary = '\0';
+        written = write_line(path, "we", text);
     }
-    return 0;
+    if (written)
+        return 0;
+    talk_error("the ticket can't be written to %s: %s", path, strerror(errno));
+    if (*temporary != '\0')
+        unlink(temporary);
+    return EXIT_LOCAL;
 }
 
 static int publish_ticket(struct listen *l)
