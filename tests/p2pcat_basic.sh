@@ -75,10 +75,12 @@ tickets() {
     reap $listener
     check_file "and the bytes arrive" big t1.out
     mkfifo t3.fifo
+    exec 7<>t3.fifo
     ln -s t3.fifo t3.link
     "$p2pcat" listen --bind 127.0.0.1 --ticket-file t3.link </dev/null >t3.out 2>t3.err &
     listener=$!
-    read -r <t3.fifo
+    read -r -t $((deadline - SECONDS)) <&7
+    exec 7>&-
     input=big run t3-connect --ephemeral connect "$REPLY"
     check "--ticket-file may be a pipe" 0 $status
     reap $listener
