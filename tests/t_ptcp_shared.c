@@ -218,6 +218,21 @@ static void an_association_that_was_never_heard_from_is_released_at_once(void)
     pair_free(&pair);
 }
 
+static void an_association_whose_last_user_had_bytes_to_send_is_released_too(void)
+{
+    set_up();
+    connect_some(1);
+    pair_run_for(&pair, 100 * MS);
+    write_some(a[0], 1000);
+    ptcp_conn_abort(a[0], pair.now_us, 0);
+    ptcp_conn_release(a[0], pair.now_us);
+    pair_run_for(&pair, 40 * SECOND);
+    ptcp_conn_release(b[0], pair.now_us);
+    CU_ASSERT_EQUAL(pair.end[PAIR_A]->paths.count, 0);
+    CU_ASSERT_EQUAL(released, 1);
+    pair_free(&pair);
+}
+
 static void an_association_that_fails_ends_its_connections_and_no_others(void)
 {
     set_up();
@@ -371,6 +386,8 @@ static CU_TestInfo tests[] = {
      many_short_connections_end_in_order_under_loss},
     {"an association that was never heard from is released at once",
      an_association_that_was_never_heard_from_is_released_at_once},
+    {"an association whose last user had bytes to send is released, too",
+     an_association_whose_last_user_had_bytes_to_send_is_released_too},
     {"an association that fails ends its connections and no others",
      an_association_that_fails_ends_its_connections_and_no_others},
     {"no connection starves", no_connection_starves},

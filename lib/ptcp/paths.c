@@ -157,6 +157,7 @@ void ptcp_paths_leave(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
     assert(path->users > 0);
     if (--path->users > 0)
         return;
+    stk_list_remove(&path->turns.active); /* who looks there for turns would stop its alarm */
     remember(endpoint, path);
     /* One that was never heard from is not worth the association's handshakes. */
     if (path->slot.id == 0 || path->gone || !path->rtt.sampled)
