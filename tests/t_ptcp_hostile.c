@@ -205,6 +205,38 @@ static void the_longest_ack_leaves_room_for_what_a_probe_repeats(void)
 /* --- Packets that can't be kept --------------------------------------------------------------- */
 
 /* One-byte pieces with a hole before each. */
+/* The liar ends its stream, in so many packets with gaps between them, and then the victim its own.
+ */
+static void end_in_pieces(int count)
+{
+    uint8_t packet[64], byte;
+
+    connect_liar(0);
+    for (int i = 0; i < count; i++, liar.next++)
+        send_stream((uint64_t)i, (const uint8_t *)"", 1);
+    struct stk_writer writer = begin_data(packet, sizeof packet);
+    ptcp_stream_write(&writer, (uint64_t)count, 0, true, true);
+    deliver(packet, (size_t)(writer.at - packet));
+    while (ptcp_conn_recv(liar.conn, liar.now_us, &(struct iovec){&byte, 1}, 1) > 0)
+        ;
+    ptcp_conn_finish(liar.conn, liar.now_us);
+    listen_to();
+    send_ack(liar.peer_next - 1, liar.peer_next);
+    listen_to();
+    CU_ASSERT_EQUAL(liar.conn->state, PTCP_STATE_TIME_WAIT);
+}
+
+/* What no ACK has told of is sent again, and asked about. */
+static void who_could_not_tell_of_all_packets_stays_to_answer(void)
+{
+    end_in_pieces(PTCP_ACK_RANGES_MAX / 2);
+    CU_ASSERT_EQUAL(ptcp_time_waits(liar.victim), 0);
+    end_liar();
+    end_in_pieces(2 * PTCP_ACK_RANGES_MAX);
+    CU_ASSERT_EQUAL(ptcp_time_waits(liar.victim), 1);
+    end_liar();
+}
+
 static void write_pieces(struct stk_writer *writer, int count, uint64_t base)
 {
     for (int i = 0; i < count; i++) {
@@ -498,6 +530,8 @@ static CU_TestInfo tests[] = {
      the_longest_ack_leaves_room_for_all_else_that_is_due},
     {"the longest ACK leaves room for what a probe repeats",
      the_longest_ack_leaves_room_for_what_a_probe_repeats},
+    {"who could not tell of all packets stays to answer",
+     who_could_not_tell_of_all_packets_stays_to_answer},
     {"a first packet that is not kept gets no endless answer",
      a_first_packet_that_is_not_kept_gets_no_endless_answer},
     {"a packet of many STREAM frames breaks the rules",

@@ -41,8 +41,10 @@ static void remember(struct ptcp_acks *acks, uint64_t packet, uint32_t count)
 {
     /* Without room the oldest interval goes: its packets count as seen, and are never told again.
      */
-    while (ptcp_ranges_add(&acks->received, packet, packet + count) < 0)
+    while (ptcp_ranges_add(&acks->received, packet, packet + count) < 0) {
         drop_lowest(acks);
+        acks->cut = true;
+    }
 }
 
 static void count_ecn(struct ptcp_acks *acks, unsigned ecn, uint32_t count)
@@ -81,8 +83,9 @@ void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us)
         acks->due_us = now_us;
 }
 
-void ptcp_acks_sent(struct ptcp_acks *acks)
+void ptcp_acks_sent(struct ptcp_acks *acks, uint32_t intervals)
 {
+    acks->cut |= intervals < acks->received.count;
     acks->due_us = UINT64_MAX;
     acks->waiting = 0;
 }

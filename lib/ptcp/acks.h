@@ -17,6 +17,7 @@ struct ptcp_acks {
     struct ptcp_ranges received; /* packet numbers; the newest PTCP_ACK_RANGES_MAX intervals */
     uint64_t floor;              /* numbers below are over: acknowledged or given up */
     uint64_t known;              /* the peer knows that those below have arrived, or are over */
+    bool cut;                    /* but not of all: there were too many intervals to tell */
     uint64_t newest_us;          /* when the highest number arrived */
     uint64_t due_us;             /* when the ACK must leave; UINT64_MAX: none is owed */
     uint64_t max_delay_us;
@@ -39,8 +40,8 @@ void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint32_t count, uin
                     bool eliciting, unsigned ecn);
 /* An ACK shall leave at once, if anything has been received. */
 void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us);
-/* An ACK was sent, or there is none to send. */
-void ptcp_acks_sent(struct ptcp_acks *acks);
+/* An ACK was sent that told of so many intervals, the newest; 0: there is none to send. */
+void ptcp_acks_sent(struct ptcp_acks *acks, uint32_t intervals);
 /* The peer knows of all packets up to `largest`. */
 void ptcp_acks_confirmed(struct ptcp_acks *acks, uint64_t largest);
 /* The peer's wish, bounded. Older sequence numbers are ignored. */

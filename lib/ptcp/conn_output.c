@@ -135,10 +135,13 @@ static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us
     struct ptcp_acks *acks = &conn->engine->acks;
     const uint64_t delay_us = now_us > acks->newest_us ? now_us - acks->newest_us : 0;
     struct stk_writer part = room_for_ack(draft);
+    const uint32_t told = ptcp_acks_any(acks)
+                              ? ptcp_ack_write(&part, &acks->received, delay_us,
+                                               ptcp_acks_has_ecn(acks) ? acks->ecn : NULL)
+                              : 0;
 
-    ptcp_acks_sent(acks); /* also where there is nothing to say: it would stay due for ever */
-    if (!ptcp_acks_any(acks) || !ptcp_ack_write(&part, &acks->received, delay_us,
-                                                ptcp_acks_has_ecn(acks) ? acks->ecn : NULL))
+    ptcp_acks_sent(acks, told); /* also where there is nothing to say: it would stay due for ever */
+    if (told == 0)
         return;
     draft->writer.at = part.at;
     draft->record.flags |= PTCP_CARRIED_ACK;

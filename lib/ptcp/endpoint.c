@@ -164,11 +164,12 @@ static bool leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
 
 /*
  * Does the peer wait for no further word of ours? It has acknowledged a packet that acknowledged
- * its last one. In plain mode an entry also keeps copies of the SYN from beginning anew.
+ * its last one, and all before that it may still ask about. In plain mode an entry also keeps
+ * copies of the SYN from beginning anew.
  */
 static bool peer_knows_all(const struct ptcp_conn *conn)
 {
-    return !ptcp_conn_is_plain(conn) && conn->engine &&
+    return !ptcp_conn_is_plain(conn) && conn->engine && !conn->engine->acks.cut &&
            conn->engine->acks.known >= conn->ended_packet;
 }
 

@@ -22,6 +22,7 @@ static void make_receiver(const struct ptcp_conn *conn, struct ptcp_engine *engi
     acks->max_delay_us = rest->ack_delay_us;
     acks->every = rest->ack_every;
     acks->frequency_sequence = rest->frequency_sequence;
+    acks->cut = rest->cut;
     acks->newest_us = conn->heard_us;
     for (int i = 0; i < 3; i++)
         acks->ecn[i] = rest->ecn[i];
@@ -155,6 +156,7 @@ void ptcp_conn_rest(struct ptcp_conn *conn)
         .reorder_eighths = (uint8_t)recovery->reorder_eighths,
         .finished = engine->out.finished,
         .ended = ptcp_reasm_complete(&engine->in),
+        .cut = acks->cut,
     };
     ptcp_engine_free(conn);
 }

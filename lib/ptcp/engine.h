@@ -46,6 +46,7 @@ struct ptcp_rest {
     uint16_t ack_every, reorder_packets;
     uint8_t reorder_eighths;
     bool finished, ended; /* our FIN was acknowledged; the peer's came */
+    bool cut;             /* as in acks.h */
 };
 
 /* What `rest` stands for; owns no memory. */

@@ -235,8 +235,8 @@ static uint32_t count_that_fits(const struct ptcp_ranges *set, size_t room)
     return more;
 }
 
-bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,
-                    uint64_t delay_us, const uint64_t ecn[3])
+uint32_t ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,
+                        uint64_t delay_us, const uint64_t ecn[3])
 {
     assert(received->count > 0);
 
@@ -246,7 +246,7 @@ bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *receive
                          stk_varint_len(length) + ecn_len(ecn);
 
     if (writer->failed || stk_writer_left(writer) < fixed)
-        return false;
+        return 0;
     const uint32_t more = count_that_fits(received, stk_writer_left(writer) - fixed);
     stk_write_u8(writer, ecn ? PTCP_FRAME_ACK_ECN : PTCP_FRAME_ACK);
     stk_write_varint(writer, newest->end - 1);
@@ -261,7 +261,7 @@ bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *receive
     }
     for (int i = 0; ecn && i < 3; i++)
         stk_write_varint(writer, ecn[i]);
-    return true;
+    return more + 1;
 }
 
 void ptcp_value_write(struct stk_writer *writer, enum ptcp_frame_type type, uint64_t value)

@@ -142,9 +142,9 @@ uint64_t ptcp_packet_number(uint32_t low, uint64_t expected);
 /* 1: a frame was read (ACKs into `ack`), 0: the packet ends here, -EBADMSG: malformed. */
 int ptcp_frame_read(struct stk_reader *reader, struct ptcp_frame *frame, struct ptcp_ack *ack);
 
-/* Writes as many of the newest intervals as fit; false and nothing written if none does. */
-bool ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,
-                    uint64_t delay_us, const uint64_t ecn[3]);
+/* Writes as many of the newest intervals as fit, and returns how many; 0: nothing is written. */
+uint32_t ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,
+                        uint64_t delay_us, const uint64_t ecn[3]);
 void ptcp_value_write(struct stk_writer *writer, enum ptcp_frame_type type, uint64_t value);
 void ptcp_params_write(struct stk_writer *writer, const struct ptcp_params *params);
 void ptcp_token_write(struct stk_writer *writer, const uint64_t token[2]);
