@@ -106,6 +106,29 @@ static void who_alone_is_not_answered_changes_nothing_for_others(void)
     end(2);
 }
 
+/* A sends it again; but B has it all, knows that A has heard so, and is not there any more. */
+static void an_ack_of_what_the_old_path_carried_counts_yet(void)
+{
+    set_up(0);
+    connect_one(0, NULL);
+    pair_run_for(&pair, 200 * MS);
+    pair.net.cut[PAIR_B] = true;
+    write_bytes(a[0], 3000);
+    ptcp_conn_finish(a[0], pair.now_us);
+    pair_run_for(&pair, 100 * MS);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[0]), 3000);
+    ptcp_conn_finish(b[0], pair.now_us);
+    move();
+    pair.net.cut[PAIR_A] = true;
+    pair_run_for(&pair, MS);
+    pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = false;
+    pair_run_for(&pair, 2 * MINUTE);
+    CU_ASSERT_EQUAL(a[0]->error, 0);
+    CU_ASSERT_EQUAL(a[0]->state, PTCP_STATE_TIME_WAIT);
+    CU_ASSERT_EQUAL(b[0]->state, PTCP_STATE_TIME_WAIT);
+    end(1);
+}
+
 static CU_TestInfo tests[] = {
     {"a probe over the old path says nothing of the new one",
      a_probe_over_the_old_path_says_nothing_of_the_new_one},
@@ -114,6 +137,8 @@ static CU_TestInfo tests[] = {
      marks_are_tried_anew_where_the_old_path_had_none},
     {"who alone is not answered changes nothing for others",
      who_alone_is_not_answered_changes_nothing_for_others},
+    {"an ACK of what the old path carried counts yet",
+     an_ack_of_what_the_old_path_carried_counts_yet},
     CU_TEST_INFO_NULL,
 };
 

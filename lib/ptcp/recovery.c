@@ -61,6 +61,7 @@ struct news {
     uint64_t oldest_packet;
     uint64_t bytes, calm_bytes;
     uint32_t count, spurious, marked;
+    bool late; /* packets that had been abandoned */
 };
 
 static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path,
@@ -117,7 +118,10 @@ static void walk_lost(struct ptcp_recovery *recovery, struct ptcp_path *path,
             i++;
         if (ack->range[i].end <= record->packet)
             continue;
-        take_acked(recovery, path, record, news);
+        if (record->flags & PTCP_SENT_ABANDONED)
+            news->late = true;
+        else
+            take_acked(recovery, path, record, news);
         type->acked(owner, record);
         ptcp_sent_done(&recovery->ring, record);
     }
@@ -373,8 +377,10 @@ int ptcp_recovery_ack(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     recovery->largest_acked = max_u64(recovery->largest_acked, ack->range[0].end);
     walk_lost(recovery, path, ack, &news, type, owner);
     rc = walk(recovery, path, ack, &news, type, owner);
-    if (rc < 0 || news.count == 0)
+    if (rc < 0)
         return rc;
+    if (news.count == 0)
+        return news.late;
     recovery->pto_count = 0;
     recovery->probes = 0;
     recovery->newest_acked_us = max_u64(prior_us, news.newest.time_us);
@@ -451,20 +457,38 @@ bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struc
     return path->rtt.sampled && now_us - recovery->newest_acked_us <= path->rtt.smoothed_us * 7 / 4;
 }
 
+/* Packet by packet. */
+static void set_aside(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
+{
+    for (struct ptcp_sent *rest = record; rest; record = rest) {
+        rest = record->more > 0 ? ptcp_sent_split(ring, record, record->packet + 1) : NULL;
+        ptcp_sent_give_up(ring, record);
+    }
+}
+
+/*
+ * An ACK may yet come of what had arrived. The peer counts on it that it is heeded: when it has
+ * everything, and knows that we have heard so, it goes, and would not answer what is sent again.
+ */
 void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
                            const struct ptcp_recovery_owner *type, void *owner)
 {
-    struct ptcp_sent *next, *record = ptcp_sent_oldest(&recovery->ring);
+    struct ptcp_sent_ring *ring = &recovery->ring;
+    struct ptcp_sent *next, *record = ptcp_sent_oldest(ring);
 
     for (; record; record = next) {
-        next = ptcp_sent_after(&recovery->ring, record);
-        if (record->state == PTCP_SENT_OUTSTANDING)
-            type->lost(owner, record);
-        ptcp_sent_done(&recovery->ring, record);
+        next = ptcp_sent_after(ring, record);
+        if (record->state != PTCP_SENT_OUTSTANDING)
+            continue;
+        type->lost(owner, record);
+        set_aside(ring, record);
+    }
+    for (record = ptcp_sent_newest_lost(ring); record; record = ptcp_sent_before(ring, record)) {
+        record->flags |= PTCP_SENT_ABANDONED;
+        record->flags &= (uint16_t)~PTCP_SENT_PROBE;
     }
     leaves_flight(recovery, path, recovery->in_flight);
     recovery->loss_us = UINT64_MAX;
     recovery->probes = 0;
     recovery->pto_count = 0;
-    ptcp_sent_trim(&recovery->ring, UINT64_MAX);
 }
