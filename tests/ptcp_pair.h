@@ -30,6 +30,7 @@ struct pair_net {
 struct pair_datagram {
     struct pair_datagram *next;
     uint64_t due_us;
+    uint64_t association;
     int to;
     uint8_t ecn;
     uint16_t size;
@@ -46,7 +47,8 @@ struct pair {
     uint64_t association;
     bool early[2]; /* to this side: the association is not READY there */
     uint64_t sent[2], sent_bytes[2], delivered;
-    uint8_t ecn; /* of the run that leaves */
+    uint8_t ecn;        /* of the run that leaves */
+    uint64_t leaves_on; /* the same: its association */
     /* Sees each datagram before the network does; may change it; false: it is lost. */
     bool (*tap)(struct pair *pair, int from, uint8_t *bytes, size_t size, bool probe);
     void *tap_state;
@@ -104,6 +106,7 @@ static inline void pair_fly(struct pair *pair, int to, const uint8_t *bytes, siz
     struct pair_datagram *datagram = malloc(sizeof(*datagram) + size), **place = &pair->flying;
 
     *datagram = (struct pair_datagram){.due_us = due_us,
+                                       .association = pair->leaves_on,
                                        .to = to,
                                        .ecn = pair->net.marks ? pair->ecn : STK_ECN_NOT,
                                        .size = (uint16_t)size};
@@ -151,6 +154,7 @@ static inline bool pair_flush(struct pair *pair, int side)
         stk_run_flatten(&run);
         any = true;
         pair->ecn = run.ecn;
+        pair->leaves_on = run.association;
         assert(run.count >= 1 && run.count <= STK_RUN_COUNT_MAX && run.last_size <= run.size);
         for (unsigned i = 0; i < run.count; i++)
             pair_send(pair, side, stk_run_at(&run, i), stk_run_size(&run, i), run.probe);
@@ -158,8 +162,8 @@ static inline bool pair_flush(struct pair *pair, int side)
     return any;
 }
 
-static inline void pair_inject_marked(struct pair *pair, int to, const void *bytes, size_t size,
-                                      uint8_t ecn)
+static inline void pair_inject_on(struct pair *pair, uint64_t association, int to,
+                                  const void *bytes, size_t size, uint8_t ecn)
 {
     const struct stk_run run = {.data = (uint8_t *)bytes,
                                 .stride = (uint32_t)size,
@@ -168,11 +172,17 @@ static inline void pair_inject_marked(struct pair *pair, int to, const void *byt
                                 .count = 1,
                                 .ecn = ecn,
                                 .early = pair->early[to],
-                                .association = pair->association,
+                                .association = association,
                                 .peer = &pair->addr[!to],
                                 .local = &pair->addr[to]};
 
     ptcp_input(pair->end[to], pair->now_us, &run, 1);
+}
+
+static inline void pair_inject_marked(struct pair *pair, int to, const void *bytes, size_t size,
+                                      uint8_t ecn)
+{
+    pair_inject_on(pair, pair->association, to, bytes, size, ecn);
 }
 
 static inline void pair_inject(struct pair *pair, int to, const void *bytes, size_t size)
@@ -190,7 +200,8 @@ static inline bool pair_deliver(struct pair *pair)
 
         pair->flying = datagram->next;
         pair->delivered++;
-        pair_inject_marked(pair, datagram->to, datagram->bytes, datagram->size, datagram->ecn);
+        pair_inject_on(pair, datagram->association, datagram->to, datagram->bytes, datagram->size,
+                       datagram->ecn);
         free(datagram);
         any = true;
     }
