@@ -25,6 +25,8 @@ static bool write_sample(char *buffer, size_t size, size_t *len)
     ptcp_json_open(&json, NULL, '{');
     ptcp_json_text(&json, "text", "a\"b\\c\n\x7f \xc3\xa9 \xff \xed\xa0\x80 \xf0\x9f\x98\x80");
     ptcp_json_number(&json, "zero", 0);
+    ptcp_json_number(&json, "safe", (UINT64_C(1) << 53) - 1);
+    ptcp_json_number(&json, "large", UINT64_C(1) << 53);
     ptcp_json_number(&json, "most", UINT64_MAX);
     ptcp_json_ms(&json, "ms", 1002003);
     ptcp_json_ms(&json, "less", 7);
@@ -44,7 +46,8 @@ static void what_is_written_is_json(void)
 {
     static const char expected[] =
         "{\"text\":\"a\\\"b\\\\c\\u000a\\u007f \xc3\xa9 \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd"
-        "\xef\xbf\xbd \xf0\x9f\x98\x80\",\"zero\":0,\"most\":18446744073709551615,"
+        "\xef\xbf\xbd \xf0\x9f\x98\x80\",\"zero\":0,\"safe\":9007199254740991,"
+        "\"large\":\"9007199254740992\",\"most\":\"18446744073709551615\","
         "\"ms\":1002.003,\"less\":0.007,\"list\":[true,false,\"0123456789abcdef\"],\"empty\":{}}";
     char buffer[1024];
     size_t len;
@@ -293,6 +296,36 @@ static void count_record(struct counts *counts, const char *record)
     counts->params += is_event(record, "parameters_set");
 }
 
+/* What the draft asks of the first record. */
+static bool is_head(const char *record)
+{
+    static const char *const members[] = {
+        "\"file_schema\":\"urn:ietf:params:qlog:file:sequential\"",
+        "\"serialization_format\":\"application/qlog+json-seq\"",
+        "\"trace\":{",
+        "\"event_schemas\":[\"urn:",
+        "\"time_format\":\"relative_to_epoch\"",
+        "\"clock_type\":\"monotonic\",\"epoch\":\"unknown\"",
+    };
+    bool all = true;
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        all &= strstr(record, members[i]) != NULL;
+    return all;
+}
+
+/* And of the others. */
+static bool read_event(const char *record, double *time)
+{
+    static const char before[] = "{\"time\":", behind[] = ",\"name\":\"ptcp:";
+    char *end;
+
+    if (strncmp(record, before, sizeof before - 1) != 0)
+        return false;
+    *time = strtod(record + sizeof before - 1, &end);
+    return strncmp(end, behind, sizeof behind - 1) == 0 && strstr(end, "\",\"data\":{");
+}
+
 /* RFC 7464: a record separator, the text, a line feed. */
 static void read_log(const char *path, struct counts *counts)
 {
@@ -313,9 +346,13 @@ static void read_log(const char *path, struct counts *counts)
         }
         *end = '\0';
         counts->bad |= !json_check(at + 1, (size_t)(end - at - 1));
-        if (counts->records++ > 0) {
-            const double then = strtod(at + strlen("?{\"time\":"), NULL);
+        if (counts->records++ == 0) {
+            counts->bad |= !is_head(at + 1);
+        } else {
+            double then = 0;
 
+            counts->bad |= !read_event(at + 1, &then);
+            counts->bad |= (counts->records == 2) != is_event(at + 1, "connection_started");
             counts->ordered &= then >= time;
             time = then;
             count_record(counts, at + 1);

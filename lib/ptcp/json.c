@@ -4,6 +4,9 @@
 
 enum { DIGITS_MAX = 20 };
 
+/* I-JSON (RFC 7493): readers may take numbers for doubles. */
+static const uint64_t NUMBER_MAX = (UINT64_C(1) << 53) - 1;
+
 void ptcp_json_raw(struct ptcp_json *json, const char *bytes, size_t len)
 {
     if (json->failed || len > ptcp_json_left(json)) {
@@ -114,7 +117,11 @@ static void put_number(struct ptcp_json *json, uint64_t value, size_t least)
 void ptcp_json_number(struct ptcp_json *json, const char *key, uint64_t value)
 {
     begin(json, key);
+    if (value > NUMBER_MAX)
+        put(json, '"');
     put_number(json, value, 1);
+    if (value > NUMBER_MAX)
+        put(json, '"');
 }
 
 void ptcp_json_ms(struct ptcp_json *json, const char *key, uint64_t value_us)

@@ -33,6 +33,7 @@ void ptcp_json_raw(struct ptcp_json *json, const char *bytes, size_t len);
 void ptcp_json_open(struct ptcp_json *json, const char *key, char bracket);
 void ptcp_json_close(struct ptcp_json *json, char bracket);
 void ptcp_json_text(struct ptcp_json *json, const char *key, const char *text);
+/* From 2^53 on as a text of digits: not every reader has so large numbers. */
 void ptcp_json_number(struct ptcp_json *json, const char *key, uint64_t value);
 /* Microseconds as milliseconds with three decimals. */
 void ptcp_json_ms(struct ptcp_json *json, const char *key, uint64_t value_us);

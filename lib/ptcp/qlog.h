@@ -16,7 +16,7 @@
 enum {
     PTCP_QLOG_BUFFER_BYTES = 16384,
     PTCP_QLOG_RECORD_MAX = 8192,    /* bytes of one event */
-    PTCP_QLOG_FRAME_MAX = 3072,     /* of these, one frame at the most: an ACK of many ranges */
+    PTCP_QLOG_FRAME_MAX = 3328,     /* of these, one frame at the most: an ACK of many ranges */
     PTCP_QLOG_LAST_RECORD_MAX = 256 /* of the record that says why the log ends */
 };
 
