@@ -368,6 +368,9 @@ static void print_rate(const struct side *side, const char *name)
     const double bytes = (double)(side->after.bytes - side->before.bytes);
     const double streams = (double)(side->done + 1 - side->done_before);
     const double work = side->work == WORK_STREAMS ? streams / 1e6 : bytes / 1e9;
+
+    if (work <= 0)
+        pair_fail("client", "nothing came of it");
     const int64_t client_us = c[1]->cpu_us - c[0]->cpu_us, server_us = s[1]->cpu_us - s[0]->cpu_us;
 
     printf("%s connections=%u ", name, side->wanted);

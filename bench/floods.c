@@ -16,7 +16,8 @@
  * all others each from an address of 127/8 drawn at random. One line of name=value pairs goes to
  * stdout.
  *
- * Four processes: listener, sender, flooder, and this one, which connects anew twice a second.
+ * Four processes: listener, sender, flooder, and this one, which connects anew twice a second. All
+ * of it stays on loopback, so neither namespaces nor privileges are needed.
  */
 #include "flooder.h"
 
@@ -24,6 +25,7 @@
 
 #include <inttypes.h>
 #include <netinet/udp.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +93,24 @@ static pid_t begin(void (*work)(void))
     alarm(DEADLINE_S);
     work();
     _exit(0);
+}
+
+/* Each has said why it ended, if it could. */
+static void expect_all_alive(void)
+{
+    const pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+    if (pid > 0)
+        fail(pid == listener ? "listener" : pid == sender ? "sender" : "flooder", "it ended early");
+}
+
+static void took_too_long(int number)
+{
+    static const char text[] = "floods: it took too long\n";
+
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
 }
 
 static void make_loop(void)
@@ -270,6 +290,8 @@ static void send_newcomer(struct stk_timer *due)
     struct stk_error error = {0};
     struct stk_conn *conn;
 
+    if (!newcomer)
+        fail("newcomer", "no memory");
     stk_timer_at(due, stk_loop_now_us(loop) + NEWCOMER_US);
     newcomer->begun_us = flooder_now_us();
     came++;
@@ -279,6 +301,7 @@ static void send_newcomer(struct stk_timer *due)
 
 static void on_timer(struct stk_timer *due)
 {
+    expect_all_alive();
     switch (phase++) {
     case 0: /* the transfer has its rate */
         moments[0] = look();
@@ -376,11 +399,14 @@ int main(int argc, char **argv)
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED || sodium_init() < 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, lent) < 0)
         fail("start", "no memory");
+    signal(SIGALRM, took_too_long);
     alarm(DEADLINE_S);
     stk_key_pair_new(&key);
     listener = begin(listen_for_all);
-    while (!board->port)
+    while (!board->port) {
+        expect_all_alive();
         usleep(1000);
+    }
     name_addresses(mbits_held);
     sender = begin(send_on);
     make_loop();

@@ -112,6 +112,8 @@ static void print(const char *name)
     const double seconds = (double)(server[1].time_us - server[0].time_us) / 1e6;
     const double count = (double)(server[1].ended - server[0].ended);
 
+    if (count < 1)
+        pair_fail("client", "no handshake was done");
     printf("%s per_s=%.0f server_us=%.1f server_per_core=%.0f client_us=%.1f failed=%" PRIu64
            " others=%.2f\n",
            name, count / seconds, (double)server_us / count, 1e6 * count / (double)server_us,

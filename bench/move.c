@@ -2,7 +2,8 @@
  * The sender's address changes after two fifths of a transfer: how long until bytes flow again.
  *
  *   move rebinding CASE SECONDS   a NAT between the two forgets its mapping and makes another one
- *   move address CASE SECONDS     the sender's interface gets another address (only in a namespace)
+ *   move address CASE SECONDS     the sender's interface gets another address, which bench/run does
+ *                                 in network namespaces; refused elsewhere
  *
  * One line goes to stdout: for how long nothing came, after how long goodput over 50 ms was four
  * fifths of what it was before (or all the time that was left), and goodput before and at the end,
@@ -91,8 +92,10 @@ static int transmit(struct side *side)
     if (mover == 0)
         _exit(move_later(side, move->rebinds ? &relay : NULL));
     meter_init(&side->meter, &move->sender, 0, move->window_us);
-    const int result = mover < 0 ? 1 : stack_send(side);
-    waitpid(mover, &status, 0); /* a relay has to deliver the last packets yet */
+    const int result = mover < 0 ? side_failed(side, "fork") : stack_send(side);
+    /* A relay has to deliver the last packets yet. */
+    if (mover > 0 && (waitpid(mover, &status, 0) != mover || status != 0))
+        return 1;
     return result;
 }
 
@@ -167,6 +170,12 @@ int main(int argc, char **argv)
     if (argc != 4 || argv[2][0] != '/' || !(rebinds || strcmp(argv[1], "address") == 0) ||
         !(seconds >= 0.5 && seconds * 1000 <= TIMELINE_MS)) {
         fprintf(stderr, "usage: move rebinding|address STACK SECONDS\n");
+        return 2;
+    }
+    const char *network = getenv("BENCH_SENDER_NETNS");
+    if (!rebinds && !(network && *network)) {
+        fprintf(stderr, "bench: this machine keeps its address: \"move address\" is for network "
+                        "namespaces, where \"bench/run move veth\" runs it\n");
         return 2;
     }
     return run(argv[2], rebinds, seconds);

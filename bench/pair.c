@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,15 @@ static void serve(struct pair *pair, const struct pair_server *server)
 
 /* --- Both ------------------------------------------------------------------------------------ */
 
+static void took_too_long(int number)
+{
+    static const char text[] = "bench: it took too long\n";
+
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
+}
+
 static void allow_all_files(void)
 {
     struct rlimit files;
@@ -118,6 +128,8 @@ void pair_start(struct pair *pair, const struct pair_server *server, unsigned de
 
     stk_key_pair_new(&pair->key);
     allow_all_files();
+    signal(SIGPIPE, SIG_IGN); /* who finds its peer gone says so */
+    signal(SIGALRM, took_too_long);
     const bool is_server = part(pair);
     alarm(deadline_s);
     if (is_server) {
