@@ -492,6 +492,30 @@ static uint64_t message_takes_us(uint8_t priority)
     return pair.now_us - begun_us;
 }
 
+/* As after a move, when all that was to be sent again turns out to have arrived. */
+static void places_that_nobody_needs_any_more_are_given_to_others(void)
+{
+    struct user *last = &users[PLACES];
+
+    set_up(PLACES + 1);
+    pair_run_for(&pair, 200 * MS);
+    hear();
+    last->told = 0;
+    struct ptcp_path *path = last->conn->path;
+    for (int i = 0; i <= PLACES; i++)
+        CU_ASSERT_TRUE_FATAL(ptcp_conn_wake(users[i].conn));
+    for (int i = 0; i < PLACES; i++)
+        ptcp_turns_join(&path->turns, &users[i].conn->turn);
+    last->conn->wants_room = true;
+    ptcp_turns_ask(&path->turns, &last->conn->turn);
+    ptcp_paths_wake(pair.end[PAIR_A], path);
+    pair_flush(&pair, PAIR_A);
+    hear();
+    CU_ASSERT_EQUAL(last->told, 1);
+    CU_ASSERT_EQUAL(path->turns.busy, 0);
+    pair_free(&pair);
+}
+
 static void a_more_urgent_message_waits_for_nobody(void)
 {
     /* One way, and what is queued in the network. */
@@ -523,6 +547,8 @@ static CU_TestInfo tests[] = {
     {"who is reset by the peer keeps no place", who_is_reset_by_the_peer_keeps_no_place},
     {"who is granted nothing keeps no place", who_is_granted_nothing_keeps_no_place},
     {"who moves takes its wish along", who_moves_takes_its_wish_along},
+    {"places that nobody needs any more are given to others",
+     places_that_nobody_needs_any_more_are_given_to_others},
     {"a more urgent message waits for nobody", a_more_urgent_message_waits_for_nobody},
     {"another message waits for those with places", another_message_waits_for_those_with_places},
     CU_TEST_INFO_NULL,

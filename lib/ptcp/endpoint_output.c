@@ -172,6 +172,7 @@ static bool serve(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64
         else
             ptcp_endpoint_set_alarm(endpoint, conn, now_us);
     }
+    ptcp_invitation_send(path); /* those who waited, and need not any more, held places */
     return false;
 }
 
