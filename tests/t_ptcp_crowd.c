@@ -516,6 +516,50 @@ static void places_that_nobody_needs_any_more_are_given_to_others(void)
     pair_free(&pair);
 }
 
+/* What happens in one moment: events, users, output. How often, until there are no more events. */
+static unsigned rounds_of_now(unsigned most)
+{
+    unsigned rounds = 0;
+
+    do {
+        hear();
+        for (int i = 0; i < MANY; i++)
+            use(&users[i]);
+        pair_flush(&pair, PAIR_A);
+    } while (ptcp_next_event(pair.end[PAIR_A]) && ++rounds < most);
+    return rounds;
+}
+
+/* Told, refused, and told again, it would never end: its peer lets it send nothing. */
+static void who_gets_no_memory_is_not_told_that_it_may_write(void)
+{
+    struct user *last = &users[MANY - 1];
+    struct ptcp_pool *pool;
+    unsigned rounds = 0;
+
+    set_up(MANY);
+    last->habit = IS_SILENT;
+    run_for(SECOND);
+    CU_ASSERT_TRUE_FATAL(ptcp_conn_wake(last->conn));
+    last->conn->engine->flow.peer_limit = 1000;
+    ptcp_conn_set_priority(last->conn, 0);
+    pool = &pair.end[PAIR_A]->pool;
+    const uint32_t limit = pool->limit;
+    const uint64_t until_us = pair.now_us + 100 * MS;
+    pool->limit = pool->chunks.used + 1;
+    CU_ASSERT_EQUAL(write_once(last, 20000), PTCP_CHUNK_BYTES);
+    last->habit = WRITES;
+    do {
+        pool->limit = pool->chunks.used;
+        rounds += rounds_of_now(1000);
+        read_everything();
+    } while (rounds < 10000 && pair_step(&pair, until_us));
+    CU_ASSERT_TRUE(rounds < 1000);
+    pool->limit = limit;
+    ptcp_conn_abort(last->conn, pair.now_us, 0);
+    pair_free(&pair);
+}
+
 static void a_more_urgent_message_waits_for_nobody(void)
 {
     /* One way, and what is queued in the network. */
@@ -549,6 +593,8 @@ static CU_TestInfo tests[] = {
     {"who moves takes its wish along", who_moves_takes_its_wish_along},
     {"places that nobody needs any more are given to others",
      places_that_nobody_needs_any_more_are_given_to_others},
+    {"who gets no memory is not told that it may write",
+     who_gets_no_memory_is_not_told_that_it_may_write},
     {"a more urgent message waits for nobody", a_more_urgent_message_waits_for_nobody},
     {"another message waits for those with places", another_message_waits_for_those_with_places},
     CU_TEST_INFO_NULL,

@@ -116,11 +116,21 @@ static uint64_t worthwhile(const struct ptcp_conn *conn)
     return most / 4;
 }
 
+/*
+ * Whom the port's memory refuses bytes would be told again at once, and refused again. When more of
+ * its own is acknowledged it is looked at anew; who has nothing under way is to hear of it.
+ */
+static bool is_refused(const struct ptcp_sendbuf *out)
+{
+    return out->una < out->end && out->end % PTCP_CHUNK_BYTES == 0 &&
+           !ptcp_pool_allows(out->store.pool, out->store.held);
+}
+
 void ptcp_invitation_seek(struct ptcp_conn *conn)
 {
     struct ptcp_sendbuf *out = &conn->engine->out;
 
-    if (!conn->wants_room || ptcp_turn_asks(&conn->turn))
+    if (!conn->wants_room || ptcp_turn_asks(&conn->turn) || is_refused(out))
         return;
     bound(conn);
     if (ptcp_sendbuf_room(out) < worthwhile(conn))
