@@ -340,6 +340,38 @@ static void windows_are_together_within_the_memory_of_the_port(void)
     pair_free(&pair);
 }
 
+static uint64_t who(void *context, uint64_t association)
+{
+    (void)context;
+    return association;
+}
+
+/* The port has no memory for the window that the path had before. */
+static void a_memory_that_changes_no_window_takes_no_grant_back(void)
+{
+    static const uint8_t key[16] = {1};
+    struct ptcp_history *history = ptcp_history_new(key);
+    struct ptcp_memory memory = {.who = ASSOCIATION, .window = 8 << 20};
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(history);
+    pair_init_with(
+        &pair, 1, true,
+        (struct ptcp_endpoint_options){
+            .max_datagram = 1472, .memory_bytes = 1 << 19, .history = history, .who = who});
+    connect_some(1);
+    pair_run_for(&pair, 100 * MS);
+    CU_ASSERT_TRUE_FATAL(ptcp_conn_wake(a[0]));
+    const uint64_t window = a[0]->engine->flow.window;
+    memory.at_us = pair.now_us;
+    ptcp_history_put(history, &memory);
+    a[0]->engine->flow.update = true;
+    ptcp_paths_recall(pair.end[PAIR_A], a[0]->path);
+    CU_ASSERT_EQUAL(a[0]->engine->flow.window, window);
+    CU_ASSERT_TRUE(a[0]->engine->flow.update);
+    pair_free(&pair);
+    ptcp_history_leave(history);
+}
+
 static void a_connection_that_ends_gives_its_part_of_the_window_back(void)
 {
     set_up();
@@ -397,6 +429,8 @@ static CU_TestInfo tests[] = {
      a_connection_whose_reader_sleeps_holds_nobody_back},
     {"windows are together within the memory of the port",
      windows_are_together_within_the_memory_of_the_port},
+    {"a memory that changes no window takes no grant back",
+     a_memory_that_changes_no_window_takes_no_grant_back},
     {"a connection that ends gives its part of the window back",
      a_connection_that_ends_gives_its_part_of_the_window_back},
     {"a further connection needs no round trip", a_further_connection_needs_no_round_trip},

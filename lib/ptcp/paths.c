@@ -116,7 +116,7 @@ static void grant_as_before(struct ptcp_conn *conn, uint64_t window)
         return;
     flow->window = window < flow->window_max ? window : flow->window_max;
     ptcp_conn_bound_window(conn, before);
-    flow->update = flow->window > before;
+    flow->update |= flow->window > before;
     ptcp_endpoint_touch(conn->endpoint, conn);
 }
 
