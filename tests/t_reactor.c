@@ -146,6 +146,78 @@ static void hang_up(struct stk_loop *loop)
 
 static void a_hang_up_comes_with_the_events_asked_for(void) { on_every_backend(hang_up); }
 
+/* A loop that finds nothing in its descriptors sleeps. Some turn may end early (EINTR), not many.
+ */
+static void expect_sleep(struct stk_loop *loop)
+{
+    enum { SLEEP_US = 20000, TURNS_MAX = 100 };
+    const uint64_t end_us = stk_loop_update_now_us(loop) + SLEEP_US;
+    int turns = 0;
+
+    for (; turns < TURNS_MAX && stk_loop_update_now_us(loop) < end_us; turns++)
+        CU_ASSERT_EQUAL(stk_loop_turn(loop, (int64_t)(end_us - stk_loop_update_now_us(loop))), 0);
+    CU_ASSERT_TRUE(turns < TURNS_MAX);
+}
+
+static size_t fill(int fd)
+{
+    static const char block[4096];
+    size_t total = 0;
+
+    for (ssize_t n; (n = write(fd, block, sizeof block)) > 0;)
+        total += (size_t)n;
+    return total;
+}
+
+static void empty(int fd, size_t left)
+{
+    char block[4096];
+
+    for (ssize_t n; left > 0 && (n = read(fd, block, sizeof block)) > 0;)
+        left -= (size_t)n;
+    CU_ASSERT_EQUAL(left, 0);
+}
+
+/* The peer has said its last word, and reads no more: who waits for room waits. */
+static void no_room(struct stk_loop *loop)
+{
+    struct stk_watch watch;
+    int fds[2];
+
+    begin();
+    make_pair(fds);
+    const size_t filled = fill(fds[0]);
+    CU_ASSERT_EQUAL(shutdown(fds[1], SHUT_WR), 0);
+    stk_watch_init(&watch, loop, fds[0], count_call);
+    CU_ASSERT_EQUAL(stk_watch_set(&watch, STK_WRITABLE), 0);
+    expect_sleep(loop);
+    CU_ASSERT_EQUAL(calls, 0);
+
+    CU_ASSERT_EQUAL(stk_watch_set(&watch, STK_READABLE | STK_WRITABLE), 0);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(stk_loop_turn(loop, -1), 1);
+    CU_ASSERT_STRING_EQUAL(trace, "1");
+    CU_ASSERT_EQUAL(stk_watch_set(&watch, STK_WRITABLE), 0);
+    stk_loop_turn(loop, 0);
+    expect_sleep(loop);
+
+    empty(fds[1], filled);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(stk_loop_turn(loop, -1), 1);
+    CU_ASSERT_STRING_EQUAL(trace, "2");
+    CU_ASSERT_EQUAL(stk_watch_set(&watch, 0), 0);
+    expect_sleep(loop);
+    CU_ASSERT_EQUAL(stk_watch_set(&watch, STK_WRITABLE), 0);
+    CU_ASSERT_EQUAL(stk_loop_turn(loop, -1), 1);
+    close(fds[1]);
+    CU_ASSERT_EQUAL(stk_loop_turn(loop, -1), 1);
+    CU_ASSERT_STRING_EQUAL(trace, "6");
+    stk_watch_stop(&watch);
+    close(fds[0]);
+}
+
+static void who_waits_for_room_is_not_woken_by_the_peers_end(void) { on_every_backend(no_room); }
+
 static void regular_file(struct stk_loop *loop)
 {
     struct stk_watch watch, again;
@@ -609,6 +681,8 @@ static CU_TestInfo tests[] = {
     {"only what is asked for is reported", only_what_is_asked_for_is_reported},
     {"interest that grows is seen at once", interest_that_grows_is_seen_at_once},
     {"a hang-up comes with the events asked for", a_hang_up_comes_with_the_events_asked_for},
+    {"who waits for room is not woken by the peer's end",
+     who_waits_for_room_is_not_woken_by_the_peers_end},
     {"a regular file is always ready", a_regular_file_is_always_ready},
     {"a descriptor has one watch and is open", a_descriptor_has_one_watch_and_is_open},
     {"a callback may stop and close any other", a_callback_may_stop_and_close_any_other},

@@ -8,6 +8,7 @@
  */
 #ifdef HAVE_LIBURING
 
+#include "aside.h"
 #include "backend.h"
 #include "fd_table.h"
 
@@ -21,6 +22,7 @@ enum { SUBMISSIONS = 256 };
 struct poll_request {
     struct stk_watch *watch; /* NULL: nobody is interested any more */
     unsigned armed;          /* events that the kernel polls for; 0: not armed */
+    bool aside;              /* not the ring's matter: then it is in no list */
     struct stk_node node;    /* in `to_arm`, `to_update` or `in_kernel` */
 };
 
@@ -28,6 +30,7 @@ struct uring_state {
     struct io_uring ring;
     struct reactor_fd_table table;
     struct stk_node to_arm, to_update, in_kernel, spare;
+    struct reactor_aside aside; /* its address marks the answer to the poll of its set */
 };
 
 static int uring_open(void *state)
@@ -39,6 +42,7 @@ static int uring_open(void *state)
     stk_list_init(&uring->to_update);
     stk_list_init(&uring->in_kernel);
     stk_list_init(&uring->spare);
+    reactor_aside_init(&uring->aside);
     /* Forbidden, missing or without waits that end by time (5.11): not to be had here. */
     if (io_uring_queue_init_params(SUBMISSIONS, &uring->ring, &params) < 0)
         return -ENOSYS;
@@ -61,6 +65,7 @@ static void uring_close(void *state)
     struct uring_state *uring = state;
 
     io_uring_queue_exit(&uring->ring);
+    reactor_aside_close(&uring->aside);
     free_all(&uring->to_arm);
     free_all(&uring->to_update);
     free_all(&uring->in_kernel);
@@ -197,13 +202,34 @@ static bool update_all(struct uring_state *uring)
 
 static int uring_change(void *state, struct stk_watch *watch, unsigned before)
 {
+    struct uring_state *uring = state;
+    struct poll_request *request = watch->backend_data;
+    int code = 0;
+
     if (!before)
-        return add(state, watch);
-    if (watch->events)
-        update_now_or_later(state, watch->backend_data);
-    else
-        remove_watch(state, watch);
-    return 0;
+        return add(uring, watch);
+    if (request->aside)
+        code = reactor_aside_change(&uring->aside, watch);
+    else if (watch->events)
+        update_now_or_later(uring, request);
+    if (!watch->events)
+        remove_watch(uring, watch);
+    return code;
+}
+
+static bool arm_aside(struct uring_state *uring)
+{
+    struct io_uring_sqe *sqe;
+
+    if (uring->aside.count == 0 || uring->aside.armed)
+        return true;
+    sqe = submission(uring);
+    if (!sqe)
+        return false;
+    io_uring_prep_poll_add(sqe, uring->aside.fd, POLLIN);
+    io_uring_sqe_set_data(sqe, &uring->aside);
+    uring->aside.armed = true;
+    return true;
 }
 
 /* What finds no room in the submission queue is armed in the next round. */
@@ -224,13 +250,26 @@ static bool arm_all(struct uring_state *uring)
     return true;
 }
 
+static void take_aside(struct uring_state *uring, struct stk_loop *loop)
+{
+    uring->aside.armed = false;
+    reactor_aside_report(&uring->aside, loop);
+}
+
+/* Nothing that could be asked for: the end of the peer's direction, which will not go away. */
+static bool tells_nothing(int result) { return result > 0 && events_of(result) == 0; }
+
 static void answered(struct uring_state *uring, struct stk_loop *loop, struct poll_request *request,
                      int result)
 {
     request->armed = 0;
+    stk_list_remove(&request->node);
     if (!request->watch) {
-        stk_list_remove(&request->node);
         stk_list_append(&uring->spare, &request->node);
+        return;
+    }
+    if (tells_nothing(result) && reactor_aside_add(&uring->aside, request->watch) == 0) {
+        request->aside = true;
         return;
     }
     want_arming(uring, request);
@@ -245,11 +284,13 @@ static void take_answers(struct uring_state *uring, struct stk_loop *loop)
 
     io_uring_for_each_cqe(&uring->ring, head, cqe)
     {
-        struct poll_request *request = io_uring_cqe_get_data(cqe);
+        void *data = io_uring_cqe_get_data(cqe);
 
         count++;
-        if (request)
-            answered(uring, loop, request, cqe->res);
+        if (data == &uring->aside)
+            take_aside(uring, loop);
+        else if (data)
+            answered(uring, loop, data, cqe->res);
     }
     io_uring_cq_advance(&uring->ring, count);
 }
@@ -266,7 +307,7 @@ static int submit_and_wait(struct uring_state *uring, int64_t timeout_us)
 static int uring_wait(void *state, struct stk_loop *loop, int64_t timeout_us)
 {
     struct uring_state *uring = state;
-    const bool all_told = update_all(uring) && arm_all(uring);
+    const bool all_told = update_all(uring) && arm_all(uring) && arm_aside(uring);
     const int result = submit_and_wait(uring, all_told ? timeout_us : 0);
 
     take_answers(uring, loop);
