@@ -3,6 +3,7 @@
  * one connection's silence nothing of what others share. Method: two cores joined by a small
  * simulated network, in virtual time.
  */
+#include "bbr.h"
 #include "ptcp_many.h"
 
 static bool starts_lossy(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
@@ -76,6 +77,29 @@ static void losses_on_the_old_path_are_not_the_new_one_s(void)
     end(1);
 }
 
+/* The new path is a tenth as fast; the old one still answers, and its bytes arrive. */
+static void bytes_that_the_old_path_delivers_are_not_the_new_one_s(void)
+{
+    const uint64_t rate = 500000;
+
+    set_up(10 * rate);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    const struct ptcp_path *path = a[0]->path;
+    const uint64_t under_way = path->delivery.in_flight, before = path->delivery.delivered;
+    CU_ASSERT_TRUE(under_way > 50000);
+    pair.net.rate_bytes_per_s = rate;
+    move();
+    for (int i = 0; i < 500; i++) {
+        fill_path_for(MS);
+        CU_ASSERT_TRUE_FATAL(ptcp_bbr_max_bw(ptcp_bbr_of(&a[0]->path->cc)) <= rate * 11 / 10);
+    }
+    CU_ASSERT_TRUE(path->delivery.delivered - before >= rate / 4);
+    CU_ASSERT_TRUE(path->delivery.delivered - before <= rate / 2);
+    CU_ASSERT_TRUE(path->delivery.rate <= rate * 11 / 10);
+    end(1);
+}
+
 static void marks_are_tried_anew_where_the_old_path_had_none(void)
 {
     set_up(5000000);
@@ -133,6 +157,8 @@ static CU_TestInfo tests[] = {
     {"a probe over the old path says nothing of the new one",
      a_probe_over_the_old_path_says_nothing_of_the_new_one},
     {"losses on the old path are not the new one's", losses_on_the_old_path_are_not_the_new_one_s},
+    {"bytes that the old path delivers are not the new one's",
+     bytes_that_the_old_path_delivers_are_not_the_new_one_s},
     {"marks are tried anew where the old path had none",
      marks_are_tried_anew_where_the_old_path_had_none},
     {"who alone is not answered changes nothing for others",

@@ -20,11 +20,9 @@ void ptcp_delivery_sent(struct ptcp_delivery *delivery, struct ptcp_sent *record
     delivery->in_flight += ptcp_sent_bytes(record);
 }
 
-void ptcp_delivery_acked(struct ptcp_delivery *delivery, const struct ptcp_sent *record)
+void ptcp_delivery_acked(struct ptcp_delivery *delivery, uint64_t bytes)
 {
-    if (record->state == PTCP_SENT_OUTSTANDING)
-        ptcp_delivery_gone(delivery, ptcp_sent_bytes(record));
-    delivery->delivered += ptcp_sent_bytes(record);
+    delivery->delivered += bytes;
 }
 
 void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes)
@@ -49,6 +47,12 @@ uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
     if (!(newest->flags & PTCP_SENT_APP_LIMITED) || rate > delivery->rate)
         delivery->rate = rate;
     return rate;
+}
+
+void ptcp_delivery_restart(struct ptcp_delivery *delivery, uint64_t now_us)
+{
+    delivery->delivered_us = delivery->first_sent_us = now_us;
+    delivery->rate = delivery->app_limited_until = 0;
 }
 
 void ptcp_delivery_app_limited(struct ptcp_delivery *delivery)

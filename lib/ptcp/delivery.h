@@ -23,13 +23,15 @@ struct ptcp_delivery {
 
 /* A packet leaves: its record gets what a later sample needs. `record->time_us` is set. */
 void ptcp_delivery_sent(struct ptcp_delivery *delivery, struct ptcp_sent *record);
-/* A packet is acknowledged, whether it was outstanding or thought lost. */
-void ptcp_delivery_acked(struct ptcp_delivery *delivery, const struct ptcp_sent *record);
-/* It is not under way any more: lost, or given up without blame. */
+/* These are not under way any more: acknowledged, lost, or given up without blame. */
 void ptcp_delivery_gone(struct ptcp_delivery *delivery, uint64_t bytes);
+/* These are acknowledged, whether they were outstanding or thought lost. */
+void ptcp_delivery_acked(struct ptcp_delivery *delivery, uint64_t bytes);
 /* After all packets of an ACK, `newest` the latest sent of them: bytes/s, or 0 for no sample. */
 uint64_t ptcp_delivery_sample(struct ptcp_delivery *delivery, uint64_t now_us,
                               const struct ptcp_sent *newest);
+/* Another path: what is acknowledged from now on, and was sent before, is not counted. */
+void ptcp_delivery_restart(struct ptcp_delivery *delivery, uint64_t now_us);
 static inline bool ptcp_delivery_is_app_limited(const struct ptcp_delivery *delivery)
 {
     return delivery->app_limited_until > delivery->delivered;

@@ -29,7 +29,7 @@ void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us)
 
     know_nothing(path, path->cc.type, path->mtu.max, fixed);
     path->since_us = now_us;
-    path->delivery.rate = path->delivery.app_limited_until = 0;
+    ptcp_delivery_restart(&path->delivery, now_us);
 }
 
 bool ptcp_path_is_open(struct ptcp_path *path, uint64_t now_us, uint64_t *wait_us)

@@ -75,24 +75,25 @@ static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path
         recovery->reorder_packets = (uint32_t)min_u64(distance + 1, PTCP_REORDER_PACKETS_MAX);
 }
 
+/* What went over a path before this one is under way no more, and else tells nothing. */
 static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
                        struct ptcp_sent *record, struct news *news)
 {
     const uint64_t bytes = ptcp_sent_bytes(record);
+    const bool outstanding = record->state == PTCP_SENT_OUTSTANDING;
 
-    if (record->state == PTCP_SENT_OUTSTANDING) {
-        assert(recovery->in_flight >= bytes);
-        recovery->in_flight -= bytes;
-        news->bytes += bytes;
+    if (outstanding) {
+        leaves_flight(recovery, path, bytes);
     } else {
         news->spurious++;
         take_spurious(recovery, path, record);
     }
-    if (record->flags & PTCP_SENT_CALM)
-        news->calm_bytes += bytes;
-    if (record->flags & PTCP_SENT_ECT && ptcp_path_took(path, record->time_us))
-        news->marked += ptcp_sent_count(record);
-    ptcp_delivery_acked(&path->delivery, record);
+    if (ptcp_path_took(path, record->time_us)) {
+        news->bytes += outstanding ? bytes : 0;
+        news->calm_bytes += record->flags & PTCP_SENT_CALM ? bytes : 0;
+        news->marked += record->flags & PTCP_SENT_ECT ? ptcp_sent_count(record) : 0;
+        ptcp_delivery_acked(&path->delivery, bytes);
+    }
     if (news->count == 0 || record->packet < news->oldest_packet)
         news->oldest_packet = record->packet;
     if (news->count == 0 || record->packet > news->newest.packet)
@@ -350,12 +351,15 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
                                      .calm_bytes = news->calm_bytes,
                                      .rtt = &path->rtt};
 
+    const bool took = ptcp_path_took(path, news->newest.time_us);
+
     sample_rtt(recovery, path, now_us, ack, news, &sample);
-    sample.rate_bytes_per_s = ptcp_delivery_sample(&path->delivery, now_us, &news->newest);
+    if (took)
+        sample.rate_bytes_per_s = ptcp_delivery_sample(&path->delivery, now_us, &news->newest);
     sample.app_limited = news->newest.flags & PTCP_SENT_APP_LIMITED;
     sample.unused = sample.app_limited && before * 2 < path->cc.window_bytes;
     take_ecn(recovery, path, ack, news, &sample);
-    if (news->bytes > 0 && ptcp_path_took(path, news->newest.time_us)) {
+    if (news->bytes > 0 && took) {
         path->cc.type->on_ack(&path->cc, &sample);
         ptcp_careful_acked(path, &sample);
     }
