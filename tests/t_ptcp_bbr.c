@@ -105,10 +105,26 @@ static void the_cycle_goes_through_its_phases(void)
     set_up();
     for (unsigned i = 0; i < 5; i++) {
         rounds_until(phases[i]);
+        const unsigned part = paces[i] == 100 ? 100 : PTCP_BBR_PACING_PERCENT;
         CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt),
-                        RATE / 100 * paces[i] * 99 / 100);
+                        RATE / 100 * paces[i] / 100 * part);
         CU_ASSERT_TRUE(world.cc.window_bytes <= 4 * BDP);
     }
+}
+
+static void a_trace_of_a_queue_takes_a_percent_of_the_pace(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    world.rtt_us = RTT_US + RTT_US / PTCP_BBR_TRACE_DIVISOR;
+    one_round();
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE);
+    world.rtt_us += 10;
+    one_round();
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE * 99 / 100);
+    world.rtt_us = RTT_US;
+    one_round();
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE);
 }
 
 static void the_least_rtt_is_probed_with_half_in_flight(void)
@@ -127,15 +143,68 @@ static void the_least_rtt_is_probed_with_half_in_flight(void)
     CU_ASSERT_FALSE(world.cc.calm);
 }
 
-static void an_empty_queue_puts_the_probe_off_once(void)
+static void seconds_without_probe(unsigned seconds)
 {
-    set_up();
-    rounds_until(PTCP_BBR_CRUISE);
-    for (int i = 0; i < 8 * 25; i++) { /* eight seconds */
+    for (unsigned i = 0; i < seconds * 25; i++) {
         one_round();
         CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
     }
+}
+
+static void who_cruises_without_a_queue_need_not_probe(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    seconds_without_probe(60);
+    CU_ASSERT_EQUAL(bbr()->min_rtt_us, RTT_US);
+}
+
+/* In each CRUISE others fill the queue for a round: they are there. */
+static void an_empty_queue_between_others_puts_the_probe_off_once(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    for (int i = 0; i < 9 * 25; i++) {
+        const bool own = bbr()->cruise_rounds == PTCP_BBR_OWN_ROUNDS;
+
+        world.rtt_us = own ? RTT_US + RTT_US / PTCP_BBR_QUEUE_DIVISOR + 10 : RTT_US;
+        one_round();
+        CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+    }
+    for (int i = 0; i < 2 * 25 && bbr()->state != PTCP_BBR_PROBE_RTT; i++) {
+        world.rtt_us = RTT_US * 5 / 4;
+        one_round();
+    }
+    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+}
+
+/* Only a probe can tell it from a queue; then it is what others are measured by. */
+static void a_longer_route_is_probed_and_becomes_the_measure(void)
+{
+    set_up();
+    rounds_until(PTCP_BBR_CRUISE);
+    seconds_without_probe(8);
+    world.rtt_us = RTT_US * 3 / 2;
+    const uint64_t from_us = world.now_us;
     rounds_until(PTCP_BBR_PROBE_RTT);
+    CU_ASSERT_TRUE(world.now_us - from_us <= PTCP_BBR_PROBE_RTT_EVERY_US + 2 * world.rtt_us);
+    for (int i = 0; i < 400 && bbr()->min_rtt_us == RTT_US; i++)
+        one_round();
+    CU_ASSERT_EQUAL(bbr()->min_rtt_us, RTT_US * 3 / 2);
+    CU_ASSERT_TRUE(world.now_us - from_us <= PTCP_BBR_MIN_RTT_US + PTCP_BBR_PROBE_RTT_EVERY_US);
+    rounds_until(PTCP_BBR_CRUISE);
+    seconds_without_probe(20);
+}
+
+/* Every other round one packet of its 400 is lost. */
+static bool is_probed_with_losses_in(unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds * 25 && bbr()->state != PTCP_BBR_PROBE_RTT; i++) {
+        if (i % 2 == 0)
+            lose(MTU, BDP);
+        one_round();
+    }
+    return bbr()->state == PTCP_BBR_PROBE_RTT;
 }
 
 static void losses_want_a_probe_until_enough_is_known_of_them(void)
@@ -143,19 +212,21 @@ static void losses_want_a_probe_until_enough_is_known_of_them(void)
     set_up();
     rounds_until(PTCP_BBR_CRUISE);
     bbr()->calm_acked = (PTCP_BBR_KNOWN_PACKETS - 1) * MTU;
-    lose(MTU, BDP * 2);
-    for (int i = 0; i < 6 * 25 && bbr()->state != PTCP_BBR_PROBE_RTT; i++)
-        one_round();
-    CU_ASSERT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
+    CU_ASSERT_TRUE(is_probed_with_losses_in(6));
 
     set_up();
     rounds_until(PTCP_BBR_CRUISE);
     bbr()->calm_acked = PTCP_BBR_KNOWN_PACKETS * MTU;
-    lose(MTU, BDP * 2);
-    for (int i = 0; i < 6 * 25; i++) { /* as without losses, every other time */
-        one_round();
-        CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
-    }
+    CU_ASSERT_FALSE(is_probed_with_losses_in(20));
+}
+
+static void losses_of_the_start_want_none_if_none_follow(void)
+{
+    set_up();
+    lose(5 * MTU, BDP);
+    rounds_until(PTCP_BBR_CRUISE);
+    CU_ASSERT_TRUE(bbr()->lossy);
+    seconds_without_probe(20);
 }
 
 static void after_silence_no_probe_is_due(void)
@@ -164,7 +235,7 @@ static void after_silence_no_probe_is_due(void)
     rounds_until(PTCP_BBR_CRUISE);
     world.now_us += 20000000;
     world.cc.type->on_sent(&world.cc, world.now_us, world.delivered, 0, true);
-    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE * 99 / 100);
+    CU_ASSERT_EQUAL(world.cc.type->pacing_rate(&world.cc, &world.rtt), RATE);
     one_round();
     CU_ASSERT_NOT_EQUAL(bbr()->state, PTCP_BBR_PROBE_RTT);
 }
@@ -326,10 +397,17 @@ static CU_TestInfo tests[] = {
     {"startup ends when the rate grows no more", startup_ends_when_the_rate_grows_no_more},
     {"the first round is paced", the_first_round_is_paced},
     {"the cycle goes through its phases", the_cycle_goes_through_its_phases},
+    {"a trace of a queue takes a percent of the pace",
+     a_trace_of_a_queue_takes_a_percent_of_the_pace},
     {"the least RTT is probed with half in flight", the_least_rtt_is_probed_with_half_in_flight},
-    {"an empty queue puts the probe off once", an_empty_queue_puts_the_probe_off_once},
+    {"who cruises without a queue need not probe", who_cruises_without_a_queue_need_not_probe},
+    {"an empty queue between others puts the probe off once",
+     an_empty_queue_between_others_puts_the_probe_off_once},
+    {"a longer route is probed and becomes the measure",
+     a_longer_route_is_probed_and_becomes_the_measure},
     {"losses want a probe until enough is known of them",
      losses_want_a_probe_until_enough_is_known_of_them},
+    {"losses of the start want none if none follow", losses_of_the_start_want_none_if_none_follow},
     {"after silence no probe is due", after_silence_no_probe_is_due},
     {"losses of a probe bound what is in flight", losses_of_a_probe_bound_what_is_in_flight},
     {"few losses are borne", few_losses_are_borne},

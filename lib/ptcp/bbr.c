@@ -180,10 +180,13 @@ static void check_probe_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ac
 
 /* --- Window and pace ------------------------------------------------------------------------- */
 
+/* Who only keeps up with the path and sees it empty has no queue to shrink. */
 static void set_pacing_rate(struct ptcp_cc *cc, unsigned percent)
 {
     struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
-    const uint64_t rate = bbr->bw * percent / 100 * PTCP_BBR_PACING_PERCENT / 100;
+    const bool keeps_up = percent == 100 && !ptcp_bbr_trace_was_seen(cc);
+    const unsigned part = keeps_up ? 100 : PTCP_BBR_PACING_PERCENT;
+    const uint64_t rate = bbr->bw * percent / 100 * part / 100;
 
     if (bbr->full_bw_reached || rate > bbr->pacing_rate)
         bbr->pacing_rate = rate;
@@ -236,13 +239,13 @@ static void on_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
     ptcp_bbr_cycle(cc, ack);
     ptcp_bbr_model_rtt(cc, ack);
     check_probe_rtt(cc, ack);
-    ptcp_bbr_model_advance(bbr, ack);
     bbr->bw = min_u64(ptcp_bbr_max_bw(bbr), bbr->bw_shortterm);
     /* Where few bytes have gone so far, as in a handshake, their rate says nothing. */
     if (bbr->pacing_rate == 0 && ack->rtt->sampled)
         bbr->pacing_rate = first_pacing_rate(cc, ack->rtt);
     set_pacing_rate(cc, gains[bbr->state].pacing);
     set_window(cc, ack);
+    ptcp_bbr_model_advance(cc, ack);
 }
 
 /* After silence the path is empty: no queue, so the least RTT need not be probed. */

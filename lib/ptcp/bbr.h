@@ -16,7 +16,8 @@ enum {
     PTCP_BBR_BETA_PERCENT = 70,
     PTCP_BBR_LEAST_PERCENT = 50, /* of what the probes found, whatever is lost until the next */
     PTCP_BBR_HEADROOM_PERCENT = 15,
-    PTCP_BBR_PACING_PERCENT = 99, /* of the rate, so that queues shrink */
+    PTCP_BBR_PACING_PERCENT = 99, /* of the rate where there is a queue, so that it shrinks */
+    PTCP_BBR_TRACE_DIVISOR = 64,  /* an RTT that much above the least is a trace of one */
     PTCP_BBR_MIN_RTT_US = 10000000,
     PTCP_BBR_PROBE_RTT_EVERY_US = 5000000,
     PTCP_BBR_PROBE_RTT_US = 200000,
@@ -24,6 +25,7 @@ enum {
     PTCP_BBR_QUEUE_DIVISOR = 16,   /* an RTT that much above the least is a queue */
     PTCP_BBR_QUEUE_LEAST_US = 1000,
     PTCP_BBR_QUEUE_PACKETS = 2,
+    PTCP_BBR_OWN_ROUNDS = 2, /* of CRUISE, until ACKs are about packets that were sent in it */
     PTCP_BBR_FULL_ROUNDS = 3,
     PTCP_BBR_DRAIN_ROUNDS = 3,
     PTCP_BBR_JUDGE_ROUNDS = 2, /* one to send, one to hear of them */
@@ -81,13 +83,15 @@ struct ptcp_bbr {
         uint8_t state; /* STARTUP or UP, if a loss ended it */
     } undo;
     uint32_t round_count, rounds_since_probe, drain_round, extra_round, round_losses;
-    uint8_t state;     /* enum ptcp_bbr_state */
-    uint8_t ack_phase; /* enum ptcp_bbr_acks */
+    uint32_t cruise_rounds; /* those that ended in this CRUISE */
+    uint8_t state;          /* enum ptcp_bbr_state */
+    uint8_t ack_phase;      /* enum ptcp_bbr_acks */
     uint8_t full_bw_count, probe_up_rounds;
     bool full_bw_now, full_bw_reached;
     bool round_start, loss_round_start, loss_in_round, ce_in_round;
     bool probe_sample; /* ACKs are about packets sent while probing, nothing was too much yet */
     bool probe_too_high, probe_precautionary;
+    bool cruise_queued, cruise_lossy; /* one of them, but for the first, met a queue, a loss */
     bool probe_rtt_expired, probe_rtt_round_done, idle_restart;
     bool lossy; /* something was lost since the RTT was probed last */
 };
@@ -127,7 +131,9 @@ void ptcp_bbr_model_init(struct ptcp_bbr *bbr);
 void ptcp_bbr_model_ack(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
 void ptcp_bbr_model_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
 /* The end of one ACK: a round of losses that is over makes room for the next. */
-void ptcp_bbr_model_advance(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack);
+void ptcp_bbr_model_advance(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack);
+/* CRUISE is over: if it met no queue, the least RTT stands. */
+void ptcp_bbr_model_cruised(struct ptcp_cc *cc, uint64_t now_us);
 void ptcp_bbr_reset_congestion(struct ptcp_bbr *bbr);
 void ptcp_bbr_reset_shortterm(struct ptcp_bbr *bbr);
 /* The maximum moves on to the next cycle of probing. */
@@ -152,6 +158,8 @@ void ptcp_bbr_adapt_to_congestion(struct ptcp_cc *cc);
 void ptcp_bbr_begin_calm(struct ptcp_cc *cc);
 /* Was even the shortest round trip of this round longer than an empty path's? */
 bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc);
+/* Was there as much as a trace of one? Jitter may look like it. */
+bool ptcp_bbr_trace_was_seen(const struct ptcp_cc *cc);
 /* Are `lost` of `bytes` more than `allowed_ppm` and the path's own loss explain? */
 bool ptcp_bbr_is_excess(const struct ptcp_cc *cc, uint64_t lost, uint64_t bytes,
                         uint64_t allowed_ppm);

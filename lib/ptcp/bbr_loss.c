@@ -60,16 +60,30 @@ void ptcp_bbr_begin_calm(struct ptcp_cc *cc)
 }
 
 /* The least RTT may be that of a small packet: a full one takes the link that much longer. */
-bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc)
+static uint64_t packets_us(const struct ptcp_cc *cc)
 {
     const struct ptcp_bbr *bbr = view(cc);
-    const uint64_t packets_us =
-        bbr->bw > 0 ? (uint64_t)PTCP_BBR_QUEUE_PACKETS * cc->mtu * 1000000 / bbr->bw : 0;
-    const uint64_t least_us = max_u64(packets_us, PTCP_BBR_QUEUE_LEAST_US);
-    const uint64_t slack_us = max_u64(bbr->min_rtt_us / PTCP_BBR_QUEUE_DIVISOR, least_us);
+
+    return bbr->bw > 0 ? (uint64_t)PTCP_BBR_QUEUE_PACKETS * cc->mtu * 1000000 / bbr->bw : 0;
+}
+
+static bool was_above(const struct ptcp_cc *cc, uint64_t slack_us)
+{
+    const struct ptcp_bbr *bbr = view(cc);
 
     return bbr->round_rtt_us != UINT64_MAX && bbr->min_rtt_us != UINT64_MAX &&
-           bbr->round_rtt_us > bbr->min_rtt_us + slack_us;
+           bbr->round_rtt_us > bbr->min_rtt_us + max_u64(slack_us, packets_us(cc));
+}
+
+bool ptcp_bbr_queue_was_seen(const struct ptcp_cc *cc)
+{
+    return was_above(
+        cc, max_u64(view(cc)->min_rtt_us / PTCP_BBR_QUEUE_DIVISOR, PTCP_BBR_QUEUE_LEAST_US));
+}
+
+bool ptcp_bbr_trace_was_seen(const struct ptcp_cc *cc)
+{
+    return was_above(cc, view(cc)->min_rtt_us / PTCP_BBR_TRACE_DIVISOR);
 }
 
 /*

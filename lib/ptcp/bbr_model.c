@@ -62,10 +62,26 @@ static void update_latest(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ac
         bbr->loss_round_end = ack->delivered;
 }
 
-void ptcp_bbr_model_advance(struct ptcp_bbr *bbr, const struct ptcp_ack_sample *ack)
+static void judge_cruise(struct ptcp_cc *cc)
 {
+    struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
+
+    if (bbr->state != PTCP_BBR_CRUISE) {
+        bbr->cruise_rounds = 0;
+        bbr->cruise_queued = bbr->cruise_lossy = false;
+    } else if (++bbr->cruise_rounds > PTCP_BBR_OWN_ROUNDS) {
+        bbr->cruise_queued |= ptcp_bbr_queue_was_seen(cc);
+        bbr->cruise_lossy |= bbr->round_losses > 0;
+    }
+}
+
+void ptcp_bbr_model_advance(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
+{
+    struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
+
     if (!bbr->loss_round_start)
         return;
+    judge_cruise(cc);
     bbr->bw_latest = ack->rate_bytes_per_s;
     bbr->inflight_latest = ack->delivered - ack->prior_delivered;
     bbr->loss_in_round = bbr->ce_in_round = false;
@@ -129,6 +145,19 @@ void ptcp_bbr_model_rtt(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
         bbr->min_rtt_us = bbr->probe_rtt_min_us;
         bbr->min_rtt_at_us = bbr->probe_rtt_at_us;
     }
+}
+
+/*
+ * Who shares the path with others like it, or with those who fill queues, does not cruise for long
+ * without one. So nobody else needs us to make room for a probe, and there is nothing to learn.
+ */
+void ptcp_bbr_model_cruised(struct ptcp_cc *cc, uint64_t now_us)
+{
+    struct ptcp_bbr *bbr = ptcp_bbr_of(cc);
+
+    if (bbr->cruise_rounds > PTCP_BBR_OWN_ROUNDS && !bbr->cruise_queued &&
+        (!bbr->cruise_lossy || is_loss_known(cc)))
+        bbr->probe_rtt_at_us = now_us;
 }
 
 /* --- Aggregation ----------------------------------------------------------------------------- */

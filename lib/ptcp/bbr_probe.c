@@ -196,11 +196,16 @@ void ptcp_bbr_cycle(struct ptcp_cc *cc, const struct ptcp_ack_sample *ack)
         return;
     switch (bbr->state) {
     case PTCP_BBR_DOWN:
-    case PTCP_BBR_CRUISE:
         if (is_time_to_probe(cc, bbr, ack->now_us))
             ptcp_bbr_start_refill(bbr, ack->delivered);
-        else if (bbr->state == PTCP_BBR_DOWN && is_time_to_cruise(cc, ack))
+        else if (is_time_to_cruise(cc, ack))
             bbr->state = PTCP_BBR_CRUISE;
+        return;
+    case PTCP_BBR_CRUISE:
+        if (!is_time_to_probe(cc, bbr, ack->now_us))
+            return;
+        ptcp_bbr_model_cruised(cc, ack->now_us);
+        ptcp_bbr_start_refill(bbr, ack->delivered);
         return;
     case PTCP_BBR_REFILL:
         if (bbr->round_start)
