@@ -106,21 +106,6 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
     return min_u64(all_us + ptcp_ms(conn->keepalive_ms), own_us + own_patience_us(conn));
 }
 
-/*
- * A peer that sends falls silent in the middle of its stream. It may have nothing to say; but our
- * address may be another since a NAT has forgotten us, and then it is for us to speak: a receiver
- * that has acknowledged everything would wait for ever, and the peer's probes go where we were.
- */
-static uint64_t silence_due_us(const struct ptcp_conn *conn)
-{
-    if (ptcp_conn_is_plain(conn) || !conn->engine || ptcp_conn_is_busy(conn) || is_opening(conn) ||
-        conn->engine->in.fin_offset != UINT64_MAX ||
-        conn->engine->in.contiguous < conn->silence_from)
-        return UINT64_MAX;
-    return conn->heard_us +
-           ptcp_rtt_probe_timeout_us(&conn->path->rtt, conn->engine->recovery.peer_ack_delay_us);
-}
-
 /* What is left of records when nothing is under way is of packets that were given up. */
 static uint64_t quiet_due_us(const struct ptcp_conn *conn)
 {
@@ -144,7 +129,6 @@ static uint64_t open_due_us(const struct ptcp_conn *conn)
 {
     uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn));
 
-    due_us = min_u64(due_us, silence_due_us(conn));
     due_us = min_u64(due_us, user_due_us(conn));
     due_us = min_u64(due_us, idle_due_us(conn));
     due_us = min_u64(due_us, linger_due_us(conn));
@@ -226,12 +210,6 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
     if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
-    }
-    if (silence_due_us(conn) <= now_us) {
-        PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
-        conn->silence_from = conn->engine->in.contiguous + PTCP_SILENCE_BYTES;
-        conn->due |= PTCP_DUE_PING;
-        ptcp_acks_hurry(&conn->engine->acks, now_us); /* the last ones may have gone astray */
     }
     if (conn->blocked_us <= now_us) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_BLOCKED);

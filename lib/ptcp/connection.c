@@ -94,7 +94,7 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
 
     if (!conn)
         return NULL;
-    if (ptcp_schedule_join(&endpoint->schedule, &conn->alarm) < 0) {
+    if (ptcp_schedule_join(&endpoint->schedule, &conn->alarm, PTCP_ALARM_CONN) < 0) {
         stk_free(conn);
         return NULL;
     }

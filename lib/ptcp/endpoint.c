@@ -2,6 +2,7 @@
 
 #include "alloc.h"
 #include "error.h"
+#include "silence.h"
 
 #include <assert.h>
 
@@ -214,6 +215,8 @@ void ptcp_endpoint_touch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
     if (!conn->buried && stk_list_empty(&conn->ready))
         stk_list_append(&endpoint->ready, &conn->ready);
     ptcp_paths_wake(endpoint, conn->path);
+    if (conn->engine)
+        ptcp_sent_fetch(&conn->engine->recovery.ring); /* what it sends is recorded there */
 }
 
 void ptcp_endpoint_set_alarm(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn,
@@ -368,11 +371,11 @@ static void ring(struct ptcp_endpoint *endpoint, struct ptcp_alarm *alarm, uint6
 {
     struct ptcp_conn *conn = STK_CONTAINER(alarm, struct ptcp_conn, alarm);
 
-    if (alarm->of_path) {
+    if (alarm->kind == PTCP_ALARM_PATH)
         ptcp_paths_ring(endpoint, STK_CONTAINER(alarm, struct ptcp_path, alarm));
-        return;
-    }
-    if (ptcp_conn_timeout(conn, now_us))
+    else if (alarm->kind == PTCP_ALARM_SILENCE)
+        ptcp_silence_ring(endpoint, STK_CONTAINER(alarm, struct ptcp_path, silence));
+    else if (ptcp_conn_timeout(conn, now_us))
         ptcp_endpoint_set_alarm(endpoint, conn, now_us);
 }
 

@@ -3,6 +3,7 @@
 #include "company.h"
 #include "endpoint.h"
 #include "invitation.h"
+#include "silence.h"
 #include "tag.h"
 
 #include <assert.h>
@@ -102,6 +103,7 @@ static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint6
     /* One that has just been opened may have to wait for long. */
     if (engine->out.end == 0 && engine->in.contiguous == 0 && ptcp_conn_is_quiet(conn))
         ptcp_conn_rest(conn);
+    ptcp_silence_watch(endpoint, conn);
     ptcp_endpoint_set_alarm(endpoint, conn, now_us);
 }
 

@@ -116,8 +116,7 @@ bool ptcp_conn_is_quiet(const struct ptcp_conn *conn)
     return conn->engine && ptcp_state_is_open(conn->state) && conn->state != PTCP_STATE_TIME_WAIT &&
            conn->confirmed && !(conn->due & ~(unsigned)PTCP_DUE_FREQUENCY) && conn->error == 0 &&
            !conn->trace && !conn->durable && conn->turn.state == PTCP_TURN_IDLE &&
-           conn->engine->in.contiguous < conn->silence_from && receiver_is_quiet(conn->engine) &&
-           sender_is_quiet(conn->engine);
+           receiver_is_quiet(conn->engine) && sender_is_quiet(conn->engine);
 }
 
 static uint32_t capped(uint64_t value) { return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX; }

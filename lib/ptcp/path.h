@@ -18,6 +18,8 @@
 #include "table.h"
 #include "turns.h"
 
+struct ptcp_conn;
+
 /* Packets since the window was last reduced: if all losses were wrong, it is undone. */
 struct ptcp_reduction {
     uint32_t lost, spurious;
@@ -43,7 +45,9 @@ struct ptcp_path {
     struct stk_node connections; /* those that are not over */
     uint32_t users;              /* connections that hold a pointer */
     struct ptcp_turns turns;
-    struct ptcp_alarm alarm; /* the pacer lets a packet go; without users, it is forgotten */
+    struct ptcp_alarm alarm;    /* the pacer lets a packet go; without users, it is forgotten */
+    struct ptcp_alarm silence;  /* silence.h */
+    struct ptcp_conn *listener; /* who asks when it falls silent, or NULL */
     struct stk_addr peer, local;
 };
 

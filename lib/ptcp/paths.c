@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "endpoint.h"
 #include "error.h"
+#include "silence.h"
 
 #include <assert.h>
 
@@ -28,11 +29,15 @@ static struct ptcp_path *path_new(struct ptcp_endpoint *endpoint, uint64_t assoc
         return NULL;
     ptcp_path_init(path, ptcp_cc_find(options->congestion), (uint16_t)(port->head + port->tail),
                    port->max_datagram, options->mtu);
-    if (ptcp_schedule_join(&endpoint->schedule, &path->alarm) < 0) {
+    if (ptcp_schedule_join(&endpoint->schedule, &path->alarm, PTCP_ALARM_PATH) < 0) {
         stk_free(path);
         return NULL;
     }
-    path->alarm.of_path = true;
+    if (ptcp_schedule_join(&endpoint->schedule, &path->silence, PTCP_ALARM_SILENCE) < 0) {
+        ptcp_schedule_leave(&endpoint->schedule, &path->alarm);
+        stk_free(path);
+        return NULL;
+    }
     path->careful.off = options->resume_off;
     path->slot.id = association;
     if (association == 0)
@@ -50,6 +55,7 @@ static void path_free(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
 
     assert(path->users == 0 && stk_list_empty(&path->connections) && path->turns.busy == 0);
     ptcp_schedule_leave(&endpoint->schedule, &path->alarm);
+    ptcp_schedule_leave(&endpoint->schedule, &path->silence);
     stk_list_remove(&path->turns.active);
     if (association && !path->gone)
         ptcp_table_remove(&endpoint->paths, &path->slot);
@@ -101,6 +107,7 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
 void ptcp_paths_retire(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
 {
     stk_list_remove(&conn->on_path);
+    ptcp_silence_leave(conn);
     ptcp_turns_leave(&conn->path->turns, &conn->turn);
     ptcp_paths_wake(endpoint, conn->path);
 }

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+enum { BRANCHES = 4, START = 2 };
+
 void ptcp_schedule_free(struct ptcp_schedule *schedule)
 {
     assert(schedule->reserved == 0);
@@ -12,12 +14,12 @@ void ptcp_schedule_free(struct ptcp_schedule *schedule)
     *schedule = (struct ptcp_schedule){0};
 }
 
-int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
+int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm,
+                       enum ptcp_alarm_kind kind)
 {
     if (schedule->reserved == schedule->capacity) {
-        const uint32_t capacity = schedule->capacity ? schedule->capacity * 2 : 2;
-        struct ptcp_alarm **heap =
-            stk_realloc(schedule->heap, capacity * sizeof(struct ptcp_alarm *));
+        const uint32_t capacity = schedule->capacity ? schedule->capacity * 2 : START;
+        struct ptcp_entry *heap = stk_realloc(schedule->heap, capacity * sizeof(struct ptcp_entry));
 
         if (!heap)
             return -ENOMEM;
@@ -25,56 +27,61 @@ int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
         schedule->capacity = capacity;
     }
     schedule->reserved++;
-    *alarm = (struct ptcp_alarm){UINT64_MAX, UINT64_MAX, PTCP_SCHEDULE_NONE, false};
+    *alarm = (struct ptcp_alarm){UINT64_MAX, PTCP_SCHEDULE_NONE, (uint8_t)kind};
     return 0;
 }
 
-static void put(struct ptcp_schedule *schedule, uint32_t index, struct ptcp_alarm *alarm)
+static void put(struct ptcp_schedule *schedule, uint32_t index, struct ptcp_entry entry)
 {
-    schedule->heap[index] = alarm;
-    alarm->index = index;
+    schedule->heap[index] = entry;
+    entry.alarm->index = index;
 }
 
-static void rise(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
+static void rise(struct ptcp_schedule *schedule, uint32_t i, struct ptcp_entry entry)
 {
-    uint32_t i = alarm->index;
-
-    while (i > 0 && schedule->heap[(i - 1) / 2]->key_us > alarm->key_us) {
-        put(schedule, i, schedule->heap[(i - 1) / 2]);
-        i = (i - 1) / 2;
+    while (i > 0 && schedule->heap[(i - 1) / BRANCHES].key_us > entry.key_us) {
+        put(schedule, i, schedule->heap[(i - 1) / BRANCHES]);
+        i = (i - 1) / BRANCHES;
     }
-    put(schedule, i, alarm);
+    put(schedule, i, entry);
 }
 
-static void sink(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
+static uint32_t first_child(const struct ptcp_schedule *schedule, uint32_t i)
 {
-    uint32_t i = alarm->index;
+    uint32_t child = BRANCHES * i + 1, first = child;
+    const uint32_t end = schedule->count - child < BRANCHES ? schedule->count : child + BRANCHES;
 
-    for (;;) {
-        uint32_t child = 2 * i + 1;
+    while (++child < end)
+        if (schedule->heap[child].key_us < schedule->heap[first].key_us)
+            first = child;
+    return first;
+}
 
-        if (child + 1 < schedule->count &&
-            schedule->heap[child + 1]->key_us < schedule->heap[child]->key_us)
-            child++;
-        if (child >= schedule->count || schedule->heap[child]->key_us >= alarm->key_us)
+static void sink(struct ptcp_schedule *schedule, uint32_t i, struct ptcp_entry entry)
+{
+    while (BRANCHES * (uint64_t)i + 1 < schedule->count) {
+        const uint32_t child = first_child(schedule, i);
+
+        if (schedule->heap[child].key_us >= entry.key_us)
             break;
         put(schedule, i, schedule->heap[child]);
         i = child;
     }
-    put(schedule, i, alarm);
+    put(schedule, i, entry);
 }
 
 static void take_out(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
 {
     const uint32_t index = alarm->index;
-    struct ptcp_alarm *last = schedule->heap[--schedule->count];
+    const struct ptcp_entry last = schedule->heap[--schedule->count];
 
     alarm->index = PTCP_SCHEDULE_NONE;
-    if (last == alarm)
+    if (last.alarm == alarm)
         return;
-    put(schedule, index, last);
-    sink(schedule, last);
-    rise(schedule, last);
+    if (index > 0 && schedule->heap[(index - 1) / BRANCHES].key_us > last.key_us)
+        rise(schedule, index, last);
+    else
+        sink(schedule, index, last);
 }
 
 void ptcp_schedule_leave(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm)
@@ -87,16 +94,14 @@ void ptcp_schedule_leave(struct ptcp_schedule *schedule, struct ptcp_alarm *alar
 
 void ptcp_schedule_set(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm, uint64_t due_us)
 {
+    const struct ptcp_entry entry = {due_us, alarm};
+
     alarm->due_us = due_us;
-    if (alarm->index == PTCP_SCHEDULE_NONE) {
-        if (due_us == UINT64_MAX)
-            return;
-        alarm->key_us = due_us;
-        alarm->index = schedule->count++;
-        rise(schedule, alarm);
-    } else if (due_us < alarm->key_us) {
-        alarm->key_us = due_us;
-        rise(schedule, alarm);
+    if (alarm->index != PTCP_SCHEDULE_NONE) {
+        if (due_us < schedule->heap[alarm->index].key_us)
+            rise(schedule, alarm->index, entry);
+    } else if (due_us != UINT64_MAX) {
+        rise(schedule, schedule->count++, entry);
     }
 }
 
@@ -104,16 +109,14 @@ void ptcp_schedule_set(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm,
 static struct ptcp_alarm *settle(struct ptcp_schedule *schedule)
 {
     while (schedule->count > 0) {
-        struct ptcp_alarm *top = schedule->heap[0];
+        const struct ptcp_entry top = schedule->heap[0];
 
-        if (top->key_us == top->due_us)
-            return top;
-        if (top->due_us == UINT64_MAX) {
-            take_out(schedule, top);
-        } else {
-            top->key_us = top->due_us;
-            sink(schedule, top);
-        }
+        if (top.key_us == top.alarm->due_us)
+            return top.alarm;
+        if (top.alarm->due_us == UINT64_MAX)
+            take_out(schedule, top.alarm);
+        else
+            sink(schedule, 0, (struct ptcp_entry){top.alarm->due_us, top.alarm});
     }
     return NULL;
 }

@@ -1,31 +1,38 @@
 /*
- * Which connection is due next: a binary heap with lazy keys. Moving a deadline to a later time
- * touches nothing; the heap learns of it when the old time comes up.
+ * Which connection is due next: a heap of four branches with lazy keys. Moving a deadline to a
+ * later time touches nothing; the heap learns of it when the old time comes up. The keys stand in
+ * the heap, so that it can be put in order without a look at connections, which lie far apart.
  */
 #ifndef STK_PTCP_SCHEDULE_H
 #define STK_PTCP_SCHEDULE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { PTCP_SCHEDULE_NONE = 0xffffffff };
 
+enum ptcp_alarm_kind { PTCP_ALARM_CONN, PTCP_ALARM_PATH, PTCP_ALARM_SILENCE };
+
 struct ptcp_alarm {
     uint64_t due_us; /* when it shall ring; UINT64_MAX: never */
-    uint64_t key_us; /* where it stands in the heap: never later than due_us */
     uint32_t index;  /* PTCP_SCHEDULE_NONE: not in the heap */
-    bool of_path;    /* a struct ptcp_path's, else a struct ptcp_conn's */
+    uint8_t kind;    /* enum ptcp_alarm_kind */
+};
+
+struct ptcp_entry {
+    uint64_t key_us; /* never later than the alarm's due_us */
+    struct ptcp_alarm *alarm;
 };
 
 struct ptcp_schedule {
-    struct ptcp_alarm **heap;
+    struct ptcp_entry *heap;
     uint32_t count, capacity;
     uint32_t reserved; /* alarms that exist, in the heap or not */
 };
 
 void ptcp_schedule_free(struct ptcp_schedule *schedule);
 /* Room for one more alarm, so that setting it can't fail. 0 or -ENOMEM. */
-int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm);
+int ptcp_schedule_join(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm,
+                       enum ptcp_alarm_kind kind);
 void ptcp_schedule_leave(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm);
 void ptcp_schedule_set(struct ptcp_schedule *schedule, struct ptcp_alarm *alarm, uint64_t due_us);
 /* UINT64_MAX if nothing is set. */

@@ -1,0 +1,22 @@
+/*
+ * A path that falls silent in the middle of a stream.
+ *
+ * The peer may have nothing to say; but our address may be another since a NAT has forgotten us,
+ * and then it is for us to speak: who has acknowledged everything would wait for ever, and the
+ * peer's probes go where we were. So when nothing has come over a path for a probe time-out, one of
+ * its connections that are in the middle of the peer's stream sends a PING. Each asks again only
+ * when PTCP_SILENCE_BYTES more have come, so that a peer that pauses is asked once.
+ */
+#ifndef STK_PTCP_SILENCE_H
+#define STK_PTCP_SILENCE_H
+
+#include "connection.h"
+
+/* After what came was looked at. */
+void ptcp_silence_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
+/* The connection leaves its path. */
+void ptcp_silence_leave(struct ptcp_conn *conn);
+/* The path's alarm for silence rang. */
+void ptcp_silence_ring(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
+
+#endif

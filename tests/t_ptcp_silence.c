@@ -1,0 +1,180 @@
+/*
+ * Goal: a path that falls silent in the middle of a stream is asked about by one of its receivers,
+ * once; and nobody asks while others are heard.
+ * Method: two cores joined by a small simulated network; the receivers' PINGs are counted.
+ */
+#include "harness.h"
+#include "ptcp_pair.h"
+
+enum {
+    COUNT = 3,
+    MS = 1000,
+    SECOND = 1000 * MS,
+    PIECE_BYTES = 4096,
+    MIDDLE_BYTES = PTCP_SILENCE_BYTES,
+    WHILE_US = 2 * SECOND, /* many probe time-outs, and less than a keep-alive */
+};
+
+static struct pair pair;
+static struct ptcp_conn *a[COUNT], *b[COUNT];
+static unsigned pings;
+
+static bool count_pings(struct pair *world, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+    struct ptcp_header header;
+    struct ptcp_frame frame;
+    struct ptcp_ack ack;
+
+    (void)world;
+    if (from != PAIR_B || probe || ptcp_header_read(&reader, &header) < 0)
+        return true;
+    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
+        pings += frame.type == PTCP_FRAME_PING;
+    return true;
+}
+
+static void set_up(void)
+{
+    pair_init(&pair, 1, true);
+    pair.tap = count_pings;
+    pings = 0;
+    for (int i = 0; i < COUNT; i++) {
+        pair_connect(&pair, &a[i], &b[i]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(b[i]);
+    }
+}
+
+static void say(int i, size_t len)
+{
+    static const uint8_t bytes[MIDDLE_BYTES];
+
+    CU_ASSERT_EQUAL(ptcp_conn_send(a[i], pair.now_us, &(struct iovec){(void *)bytes, len}, 1),
+                    (long)len);
+}
+
+static size_t hear(int i)
+{
+    struct iovec slice;
+    size_t total = 0;
+
+    while (ptcp_conn_peek(b[i], &slice, 1) > 0) {
+        total += slice.iov_len;
+        ptcp_conn_consume(b[i], pair.now_us, slice.iov_len);
+    }
+    return total;
+}
+
+/* And nothing follows. */
+static void bring(int i, size_t len)
+{
+    const uint64_t until_us = pair.now_us + WHILE_US;
+    size_t got = 0;
+
+    say(i, len);
+    do
+        got += hear(i);
+    while (pair_step(&pair, until_us));
+    CU_ASSERT_EQUAL(got, len);
+}
+
+static void bring_all(int count)
+{
+    const uint64_t until_us = pair.now_us + WHILE_US;
+
+    for (int i = 0; i < count; i++)
+        say(i, MIDDLE_BYTES);
+    do
+        for (int i = 0; i < count; i++)
+            hear(i);
+    while (pair_step(&pair, until_us));
+}
+
+static void speak_for(int i, uint64_t duration_us)
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    while (pair.now_us < until_us) {
+        say(i, PIECE_BYTES);
+        pair_run_for(&pair, 5 * MS);
+        hear(i);
+    }
+}
+
+static void a_silent_path_is_asked_about_once(void)
+{
+    set_up();
+    bring_all(1);
+    CU_ASSERT_EQUAL(pings, 1);
+    pair_free(&pair);
+}
+
+/* All are in the middle; one PING is enough for all. */
+static void one_asks_for_all(void)
+{
+    set_up();
+    bring_all(COUNT);
+    CU_ASSERT_EQUAL(pings, 1);
+    pair_free(&pair);
+}
+
+static void who_waits_asks_nothing_while_another_is_heard(void)
+{
+    set_up();
+    say(0, MIDDLE_BYTES);
+    speak_for(1, WHILE_US);
+    hear(0);
+    CU_ASSERT_EQUAL(b[0]->bytes_received / MIDDLE_BYTES, 1);
+    CU_ASSERT_EQUAL(pings, 0);
+    pair_free(&pair);
+}
+
+static void a_peer_that_pauses_is_asked_again_after_enough_bytes_only(void)
+{
+    set_up();
+    bring(0, MIDDLE_BYTES);
+    bring(0, MIDDLE_BYTES / 2);
+    CU_ASSERT_EQUAL(pings, 1);
+    bring(0, MIDDLE_BYTES / 2);
+    CU_ASSERT_EQUAL(pings, 2);
+    pair_free(&pair);
+}
+
+/* Who was heard last is over: another one that waits for its peer does the asking. */
+static void another_one_asks_for_one_that_is_over(void)
+{
+    set_up();
+    say(0, MIDDLE_BYTES);
+    speak_for(1, SECOND);
+    hear(0);
+    CU_ASSERT_PTR_EQUAL(b[1]->path->listener, b[1]);
+    ptcp_conn_abort(b[1], pair.now_us, PTCP_RESET_CANCELLED);
+    CU_ASSERT_EQUAL(pings, 0);
+    pair_run_for(&pair, WHILE_US);
+    CU_ASSERT_EQUAL(pings, 1);
+    pair_free(&pair);
+}
+
+static void who_waits_in_the_middle_rests_like_others(void)
+{
+    set_up();
+    bring_all(COUNT);
+    pair_run_for(&pair, WHILE_US);
+    for (int i = 0; i < COUNT; i++)
+        CU_ASSERT_PTR_NULL(b[i]->engine);
+    pair_free(&pair);
+}
+
+static CU_TestInfo tests[] = {
+    {"a silent path is asked about once", a_silent_path_is_asked_about_once},
+    {"one asks for all", one_asks_for_all},
+    {"who waits asks nothing while another is heard",
+     who_waits_asks_nothing_while_another_is_heard},
+    {"a peer that pauses is asked again after enough bytes only",
+     a_peer_that_pauses_is_asked_again_after_enough_bytes_only},
+    {"another one asks for one that is over", another_one_asks_for_one_that_is_over},
+    {"who waits in the middle rests like others", who_waits_in_the_middle_rests_like_others},
+    CU_TEST_INFO_NULL,
+};
+
+STK_TEST_MAIN("ptcp silence", tests)
