@@ -14,11 +14,14 @@ enum {
     STREAM_ROOM_MIN = 16,  /* less is not worth a STREAM frame */
 };
 
-/* One packet in the making. */
+/*
+ * One packet in the making. Its record is made where it stays: a copy of what was just written has
+ * to wait until it is written, and for whatever was on its way to memory before.
+ */
 struct draft {
     struct stk_writer writer;
     uint8_t *start;
-    struct ptcp_sent record;
+    struct ptcp_sent *record;
 };
 
 static size_t tag_len(const struct ptcp_conn *conn)
@@ -104,6 +107,7 @@ static void notice_blocked(struct ptcp_conn *conn)
 /* --- Frames --------------------------------------------------------------------------------------
  */
 
+/* After a reserve. */
 static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uint8_t *at,
                   size_t size)
 {
@@ -114,7 +118,8 @@ static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uin
         .packet = (uint32_t)conn->engine->recovery.ring.next,
     };
 
-    *draft = (struct draft){.start = at};
+    *draft = (struct draft){.start = at, .record = ptcp_sent_room(&conn->engine->recovery.ring)};
+    *draft->record = (struct ptcp_sent){.packet = 0};
     draft->writer = stk_writer_of(at, size - tag_len(conn));
     ptcp_header_write(&draft->writer, &header);
 }
@@ -144,8 +149,8 @@ static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us
     if (told == 0)
         return;
     draft->writer.at = part.at;
-    draft->record.flags |= PTCP_CARRIED_ACK;
-    draft->record.ack_largest = ptcp_acks_expected(acks) - 1;
+    draft->record->flags |= PTCP_CARRIED_ACK;
+    draft->record->ack_largest = ptcp_acks_expected(acks) - 1;
 }
 
 static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
@@ -154,7 +159,7 @@ static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
         return;
     ptcp_value_write(&draft->writer, PTCP_FRAME_MAX_DATA,
                      ptcp_flow_grant(&conn->engine->flow, conn->engine->in.consumed));
-    draft->record.flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
+    draft->record->flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
 }
 
 static void add_due(struct draft *draft, struct ptcp_conn *conn)
@@ -163,20 +168,20 @@ static void add_due(struct draft *draft, struct ptcp_conn *conn)
 
     if (conn->due & PTCP_DUE_BLOCKED) {
         ptcp_value_write(writer, PTCP_FRAME_DATA_BLOCKED, conn->engine->flow.blocked_at);
-        draft->record.flags |= PTCP_CARRIED_BLOCKED | PTCP_SENT_ELICITING;
+        draft->record->flags |= PTCP_CARRIED_BLOCKED | PTCP_SENT_ELICITING;
     }
     if (conn->due & PTCP_DUE_FREQUENCY) {
         ptcp_ack_frequency_write(writer, conn->frequency_sequence++, conn->asked_every,
                                  ptcp_path_ack_delay_us(conn->path));
-        draft->record.flags |= PTCP_CARRIED_FREQUENCY | PTCP_SENT_ELICITING;
+        draft->record->flags |= PTCP_CARRIED_FREQUENCY | PTCP_SENT_ELICITING;
     }
     if (conn->due & PTCP_DUE_PATH_RESPONSE) {
         ptcp_path_write(writer, PTCP_FRAME_PATH_RESPONSE, conn->challenge);
-        draft->record.flags |= PTCP_SENT_ELICITING;
+        draft->record->flags |= PTCP_SENT_ELICITING;
     }
     if (conn->due & PTCP_DUE_PING) {
         stk_write_u8(writer, PTCP_FRAME_PING);
-        draft->record.flags |= PTCP_SENT_PING | PTCP_SENT_ELICITING;
+        draft->record->flags |= PTCP_SENT_PING | PTCP_SENT_ELICITING;
     }
     conn->due &= PTCP_DUE_PARAMS;
 }
@@ -193,11 +198,11 @@ static void add_piece(struct draft *draft, struct ptcp_conn *conn, const struct 
         conn->bytes_resent += piece->len;
     if (ptcp_sendbuf_sent(&conn->engine->out, piece) < 0)
         conn->error = -ENOMEM; /* made known by the next packet that comes in */
-    draft->record.offset = piece->offset;
-    draft->record.len = piece->len;
-    draft->record.flags |= PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING;
+    draft->record->offset = piece->offset;
+    draft->record->len = piece->len;
+    draft->record->flags |= PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING;
     if (piece->fin)
-        draft->record.flags |= PTCP_CARRIED_FIN;
+        draft->record->flags |= PTCP_CARRIED_FIN;
 }
 
 static size_t stream_room(const struct draft *draft)
@@ -271,14 +276,14 @@ static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_u
                        ptcp_tag(destination, conn->slot.id, draft->start, size));
         size += PTCP_TAG_BYTES;
     }
-    draft->record.size = (uint16_t)(size + conn->path->overhead);
+    draft->record->size = (uint16_t)(size + conn->path->overhead);
     ptcp_conn_end_wait(conn);
-    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, &draft->record);
-    PTCP_TRACE(conn->trace, sent, conn, &draft->record, draft->start, len);
+    ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, draft->record);
+    PTCP_TRACE(conn->trace, sent, conn, draft->record, draft->start, len);
     conn->packets_sent++;
-    conn->bytes_sent += draft->record.size;
-    if (draft->record.flags & PTCP_SENT_ELICITING)
-        ptcp_pacer_spend(&conn->path->pacer, draft->record.size);
+    conn->bytes_sent += draft->record->size;
+    if (draft->record->flags & PTCP_SENT_ELICITING)
+        ptcp_pacer_spend(&conn->path->pacer, draft->record->size);
     return size;
 }
 
@@ -294,7 +299,7 @@ static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     begin(&draft, conn, syn ? PTCP_SYN : PTCP_SYN_ACK, at, size);
     ptcp_conn_offer_params(conn, &params);
     ptcp_params_write(&draft.writer, &params);
-    draft.record.flags |= PTCP_CARRIED_PARAMS | PTCP_SENT_ELICITING;
+    draft.record->flags |= PTCP_CARRIED_PARAMS | PTCP_SENT_ELICITING;
     if (syn && conn->cookie)
         ptcp_cookie_write(&draft.writer, conn->cookie->bytes, conn->cookie->len);
     if (!syn)
@@ -362,9 +367,9 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
                         &piece) ||
             pick(conn, &draft, &piece))
             add_piece(&draft, conn, &piece);
-        else if (!(draft.record.flags & PTCP_SENT_ELICITING))
+        else if (!(draft.record->flags & PTCP_SENT_ELICITING))
             stk_write_u8(&draft.writer, PTCP_FRAME_PING);
-        draft.record.flags |= PTCP_SENT_ELICITING;
+        draft.record->flags |= PTCP_SENT_ELICITING;
     } else if (data && pick(conn, &draft, &piece)) {
         add_piece(&draft, conn, &piece);
     }
@@ -390,7 +395,7 @@ static size_t build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
     stk_write_u8(&draft.writer, PTCP_FRAME_PING);
     const size_t left = stk_writer_left(&draft.writer);
     memset(stk_write_room(&draft.writer, left), PTCP_FRAME_PADDING, left);
-    draft.record.flags |= PTCP_SENT_PROBE | PTCP_SENT_ELICITING;
+    draft.record->flags |= PTCP_SENT_PROBE | PTCP_SENT_ELICITING;
     ptcp_mtu_probe_sent(&path->mtu);
     return finish(&draft, conn, now_us);
 }
@@ -405,7 +410,7 @@ static size_t build_resume(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at,
     begin(&draft, conn, PTCP_RESUME, at, size);
     ptcp_token_write(&draft.writer, conn->durable->proof.token);
     add_ack(&draft, conn, now_us);
-    draft.record.flags |= PTCP_SENT_ELICITING;
+    draft.record->flags |= PTCP_SENT_ELICITING;
     ptcp_durable_shown(conn, now_us);
     return finish(&draft, conn, now_us);
 }

@@ -78,8 +78,9 @@ bool ptcp_sendbuf_pick(const struct ptcp_sendbuf *buf, uint64_t max_offset, size
         end = ptcp_ranges_at(&buf->lost, 0)->end;
     }
     end = min_u64(max_u64(end, first), first + max_len);
-    *piece = (struct ptcp_piece){first, (uint32_t)(end - first), fin_is_due(buf, end)};
-    return piece->len > 0 || piece->fin;
+    const bool fin = fin_is_due(buf, end);
+    *piece = (struct ptcp_piece){first, (uint32_t)(end - first), fin};
+    return end > first || fin;
 }
 
 bool ptcp_sendbuf_has(const struct ptcp_sendbuf *buf, uint64_t max_offset)
@@ -108,7 +109,7 @@ static void advance_to(struct ptcp_sendbuf *buf, uint64_t una)
 {
     buf->una = una;
     if (buf->una == buf->end)
-        ptcp_store_free(&buf->store);
+        ptcp_store_empty(&buf->store);
     else
         ptcp_store_drop_below(&buf->store, buf->una);
 }
