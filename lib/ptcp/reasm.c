@@ -157,7 +157,7 @@ void ptcp_reasm_consume(struct ptcp_reasm *reasm, size_t len)
     assert(len <= ptcp_reasm_readable(reasm));
     reasm->consumed += len;
     if (reasm->consumed == reasm->contiguous && reasm->ahead.count == 0)
-        ptcp_store_free(&reasm->store);
+        ptcp_store_empty(&reasm->store);
     else
         ptcp_store_drop_below(&reasm->store, reasm->consumed);
 }

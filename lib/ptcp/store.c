@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+enum { KEPT_CAPACITY = 8 }; /* a turn of 64 KiB lies in 5 chunks at most */
+
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
 {
     const uint64_t limit = limit_bytes / PTCP_CHUNK_BYTES;
@@ -37,14 +39,30 @@ static uint8_t **slot(const struct ptcp_store *store, uint64_t index)
     return &store->chunks[index & (store->capacity - 1)];
 }
 
+static void give_back(struct ptcp_store *store)
+{
+    for (uint32_t i = 0; i < store->capacity && store->held > 0; i++) {
+        if (!store->chunks[i])
+            continue;
+        pool_put(store->pool, store->chunks[i]);
+        store->chunks[i] = NULL;
+        store->held--;
+    }
+}
+
 void ptcp_store_free(struct ptcp_store *store)
 {
-    for (uint32_t i = 0; i < store->capacity; i++) {
-        if (store->chunks[i])
-            pool_put(store->pool, store->chunks[i]);
-    }
+    give_back(store);
     stk_free(store->chunks);
     ptcp_store_init(store, store->pool);
+}
+
+void ptcp_store_empty(struct ptcp_store *store)
+{
+    if (store->capacity > KEPT_CAPACITY)
+        ptcp_store_free(store);
+    else
+        give_back(store);
 }
 
 static int widen(struct ptcp_store *store, uint64_t index)
@@ -52,8 +70,6 @@ static int widen(struct ptcp_store *store, uint64_t index)
     uint32_t capacity = store->capacity ? store->capacity : 4;
     uint8_t **chunks;
 
-    if (store->capacity == 0)
-        store->first = index;
     if (index < store->first) { /* only while nothing has been dropped yet */
         const uint64_t last = store->first + store->capacity - 1;
 
@@ -79,6 +95,8 @@ static uint8_t *chunk_for(struct ptcp_store *store, uint64_t index, bool grow)
 {
     uint8_t **place;
 
+    if (store->held == 0)
+        store->first = index;
     if (store->capacity == 0 || index < store->first || index - store->first >= store->capacity) {
         if (!grow || widen(store, index) < 0)
             return NULL;

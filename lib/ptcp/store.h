@@ -50,6 +50,8 @@ struct ptcp_store {
 
 void ptcp_store_init(struct ptcp_store *store, struct ptcp_pool *pool);
 void ptcp_store_free(struct ptcp_store *store); /* empty again, and usable */
+/* The same, for who will soon write again: a small table of chunks is kept. */
+void ptcp_store_empty(struct ptcp_store *store);
 
 /*
  * Writes bytes at or above everything dropped. 0, or -ENOMEM with part of it written. `grow`: where
