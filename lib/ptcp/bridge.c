@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <sodium/crypto_shorthash.h>
 
+enum { PUT_OFF_MAX = 64 }; /* inputs; users without end must not keep output back */
+
 static const uint64_t TIME_WAIT_US = 30000000;
 static const char bridges_key, scratch_key, history_key;
 
@@ -147,6 +149,14 @@ static void greet(struct ptcp_bridge *bridge)
     }
 }
 
+static void fetch_next(const struct ptcp_bridge *bridge)
+{
+    const struct ptcp_conn *conn = ptcp_next_event(bridge->endpoint);
+
+    if (conn && conn->user)
+        stk_layer_fetch(conn->user);
+}
+
 static void tell(struct ptcp_bridge *bridge)
 {
     struct ptcp_conn *conn;
@@ -154,6 +164,8 @@ static void tell(struct ptcp_bridge *bridge)
     greet(bridge);
     while ((conn = ptcp_next_event(bridge->endpoint))) {
         const unsigned events = ptcp_conn_take_events(conn);
+
+        fetch_next(bridge);
 
         if (events & PTCP_DOUBT)
             stk_port_doubt(bridge->port, ptcp_conn_association(conn));
@@ -225,6 +237,7 @@ static void on_task(struct stk_task *task)
     if (bridge->dying)
         return;
     bridge->more = false;
+    bridge->put_off = 0;
     flush(bridge, scratch_of(bridge->loop));
     if (is_needed(bridge))
         arm(bridge);
@@ -244,13 +257,26 @@ static void on_timer(struct stk_timer *timer)
 /* --- The port's user
  * ----------------------------------------------------------------------------------- */
 
+/*
+ * What users take of what came, and what they answer, leaves with the ACKs: they have their turn
+ * before output, also those whom a later batch has woken.
+ */
+static void wake_behind_users(struct ptcp_bridge *bridge)
+{
+    if (bridge->put_off < PUT_OFF_MAX) {
+        bridge->put_off++;
+        stk_task_stop(&bridge->task);
+    }
+    ptcp_bridge_wake(bridge);
+}
+
 static void on_input(void *user, const struct stk_run *runs, int count)
 {
     struct ptcp_bridge *bridge = user;
 
     ptcp_input(bridge->endpoint, ptcp_bridge_now_us(bridge), runs, count);
     tell(bridge);
-    ptcp_bridge_wake(bridge);
+    wake_behind_users(bridge);
 }
 
 static void on_writable(void *user) { ptcp_bridge_wake(user); }

@@ -36,6 +36,7 @@ struct ptcp_bridge {
     unsigned users;               /* layers and the listener */
     struct ptcp_qlog *qlog;       /* NULL: no logs */
     struct ptcp_history *history; /* NULL: plain mode, or no memory */
+    uint8_t put_off;              /* so often since the last output */
     bool shareable;               /* other stacks may use it, if it serves them */
     bool more;                    /* output is not at its end */
     bool dying;                   /* the loop goes: the last user takes the bridge along */
