@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "bytes.h"
 #include "error.h"
+#include "fetch.h"
 #include "fifo.h"
 #include "list.h"
 #include "log.h"

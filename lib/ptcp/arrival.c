@@ -1,6 +1,7 @@
 /* Whom each datagram concerns. */
 #include "arrival.h"
 
+#include "fetch.h"
 #include "tag.h"
 #include "train.h"
 
@@ -161,10 +162,76 @@ static void take_run(struct ptcp_endpoint *endpoint, uint64_t now_us, const stru
     }
 }
 
+/* --- Ahead ---------------------------------------------------------------------------------------
+ *
+ * Where many connections have their turns, what is known of one has left the processor's cache when
+ * its next packet comes. So it is fetched for all of them that a batch concerns, before the first
+ * is looked at.
+ */
+
+enum { AHEAD_MAX = 16 };
+
+/* Where the connections will be found, most probably: nothing is believed of packets yet. */
+struct ahead {
+    const struct ptcp_slot *slots[AHEAD_MAX];
+    uint64_t ids[AHEAD_MAX];
+    int count;
+};
+
+static void look_up(const struct ptcp_endpoint *endpoint, struct ahead *ahead, uint64_t id)
+{
+    const struct ptcp_slot *slot = ptcp_table_first(&endpoint->table, id);
+
+    if (!slot)
+        return;
+    stk_fetch(slot, sizeof(struct ptcp_conn));
+    ahead->slots[ahead->count] = slot;
+    ahead->ids[ahead->count++] = id;
+}
+
+/* Packets of one run are of one connection, or each of another. */
+static void look_up_run(const struct ptcp_endpoint *endpoint, struct ahead *ahead,
+                        const struct stk_run *run)
+{
+    uint64_t last = 0;
+
+    for (unsigned i = 0; i < run->count && ahead->count < AHEAD_MAX; i++) {
+        if (stk_run_size(run, i) < PTCP_SHORT_HEADER_BYTES)
+            return;
+        const uint64_t id = stk_load_be64(stk_run_at(run, i) + 1);
+        if (id == last)
+            return;
+        last = id;
+        look_up(endpoint, ahead, id);
+    }
+}
+
+static void fetch_engines(const struct ahead *ahead)
+{
+    for (int i = 0; i < ahead->count; i++) {
+        const struct ptcp_slot *slot = ahead->slots[i];
+
+        if (slot->id == ahead->ids[i] && !slot->over)
+            stk_fetch(STK_CONTAINER(slot, struct ptcp_conn, slot)->engine,
+                      sizeof(struct ptcp_engine));
+    }
+}
+
+static void fetch_ahead(const struct ptcp_endpoint *endpoint, const struct stk_run *runs, int count)
+{
+    struct ahead ahead;
+
+    ahead.count = 0;
+    for (int r = 0; r < count; r++)
+        look_up_run(endpoint, &ahead, &runs[r]);
+    fetch_engines(&ahead);
+}
+
 void ptcp_input(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *runs,
                 int count)
 {
     endpoint->now_us = now_us;
+    fetch_ahead(endpoint, runs, count);
     for (int r = 0; r < count; r++)
         take_run(endpoint, now_us, &runs[r]);
 }

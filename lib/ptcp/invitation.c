@@ -1,6 +1,7 @@
 #include "invitation.h"
 
 #include "endpoint.h"
+#include "fetch.h"
 
 enum {
     NEAR_US = 1000,
@@ -147,12 +148,27 @@ void ptcp_invitation_seek_beside_others(struct ptcp_conn *conn)
         ptcp_invitation_seek(conn);
 }
 
+/* The user will soon write; and the next one will soon be asked. */
+static void fetch_ahead(const struct ptcp_turn_queue *queue, const struct ptcp_conn *conn)
+{
+    const struct stk_node *next = queue->asking.next;
+
+    stk_fetch(conn->engine, sizeof(struct ptcp_engine));
+    stk_fetch(conn->user, STK_CACHE_LINE);
+    if (next != &queue->asking)
+        stk_fetch(STK_CONTAINER(next, struct ptcp_conn, turn.node), sizeof(*conn));
+}
+
 void ptcp_invitation_send(struct ptcp_path *path)
 {
     struct ptcp_turn *turn;
 
-    while ((turn = ptcp_turns_invite(&path->turns, places(path))))
-        offer(STK_CONTAINER(turn, struct ptcp_conn, turn));
+    while ((turn = ptcp_turns_invite(&path->turns, places(path)))) {
+        struct ptcp_conn *conn = STK_CONTAINER(turn, struct ptcp_conn, turn);
+
+        fetch_ahead(&path->turns.queues[turn->priority], conn);
+        offer(conn);
+    }
 }
 
 void ptcp_invitation_told(struct ptcp_conn *conn)

@@ -12,6 +12,7 @@
 #ifndef STK_PTCP_SENT_H
 #define STK_PTCP_SENT_H
 
+#include "fetch.h"
 #include "sendbuf.h"
 
 #include <stdbool.h>
@@ -93,6 +94,12 @@ uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish);
 static inline struct ptcp_sent *ptcp_sent_room(const struct ptcp_sent_ring *ring)
 {
     return &ring->slots[ring->next & (ring->capacity - 1)];
+}
+/* It is about to be made. */
+static inline void ptcp_sent_fetch(const struct ptcp_sent_ring *ring)
+{
+    if (ring->slots)
+        stk_fetch(ptcp_sent_room(ring), sizeof(struct ptcp_sent));
 }
 /* Records the packet with the number `ring->next`. Never fails after a reserve. */
 void ptcp_sent_push(struct ptcp_sent_ring *ring, const struct ptcp_sent *record);

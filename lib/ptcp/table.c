@@ -25,6 +25,11 @@ static struct ptcp_slot **bucket(const struct ptcp_table *table, uint64_t id)
     return &table->buckets[id & (table->capacity - 1)];
 }
 
+struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint64_t id)
+{
+    return *bucket(table, id);
+}
+
 struct ptcp_slot *ptcp_table_find(const struct ptcp_table *table, uint64_t id)
 {
     struct ptcp_slot *slot = *bucket(table, id);

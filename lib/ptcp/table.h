@@ -20,6 +20,8 @@ struct ptcp_table {
 /* 0 or -ENOMEM. */
 int ptcp_table_init(struct ptcp_table *table);
 void ptcp_table_free(struct ptcp_table *table);
+/* Where a search for `id` begins; NULL: it would find nothing. */
+struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint64_t id);
 struct ptcp_slot *ptcp_table_find(const struct ptcp_table *table, uint64_t id);
 /* The id must be new. Without memory to grow, chains get longer. */
 void ptcp_table_add(struct ptcp_table *table, struct ptcp_slot *slot);

@@ -1,5 +1,7 @@
 #include "conn.h"
 
+#include "fetch.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -99,6 +101,11 @@ void stk_layer_set_timer(struct stk_layer *layer, uint64_t due_us)
         stk_timer_at(layer->timer, due_us);
     else if (layer->timer != NULL)
         stk_timer_stop(layer->timer);
+}
+
+void stk_layer_fetch(const struct stk_layer *layer)
+{
+    stk_fetch(layer->conn, sizeof(*layer->conn));
 }
 
 void stk_layer_raise(struct stk_layer *layer, unsigned events)

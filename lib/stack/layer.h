@@ -153,6 +153,8 @@ struct stk_layer {
 /* --- Upward --------------------------------------------------------------------------------- */
 
 void stk_layer_raise(struct stk_layer *layer, unsigned events);
+/* Something will soon be raised for it: what that needs to know is fetched into the cache. */
+void stk_layer_fetch(const struct stk_layer *layer);
 /* Sets the connection's error if it is the first, raises ERROR and returns `code`. */
 int stk_layer_fail(struct stk_layer *layer, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
