@@ -378,6 +378,13 @@ static void listening_fails_with_the_kernels_reason(void)
                     -EADDRNOTAVAIL);
     CU_ASSERT_EQUAL(talker_listen(&server, loop, "/ip4/127.0.0.1/tcp/80000", &listener, &error),
                     STK_ESYNTAX);
+    CU_ASSERT_EQUAL(
+        talker_listen(&server, loop, "/ip4/0.0.0.0/tcp/0,bind=127.0.0.1", &listener, &error),
+        STK_ESYNTAX);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "listens on the address before tcp, 0.0.0.0"));
+    CU_ASSERT_EQUAL(talker_connect(&client, loop, "/ip4/127.0.0.1/tcp/80,bind=::1", &error),
+                    STK_ESYNTAX);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "bind=::1 is of another address family"));
     CU_ASSERT_EQUAL(talker_connect(&client, loop, "/ip4/127.0.0.1/tcp/80,bind=x", &error),
                     STK_ESYNTAX);
     close_loop();

@@ -491,6 +491,8 @@ static void an_address_that_is_not_ours_is_an_error_with_a_reason(void)
     CU_ASSERT_EQUAL(try_open(&right, "/ip4/192.0.2.1/udp/5", true, &error), -EADDRNOTAVAIL);
     CU_ASSERT_STRING_EQUAL(error.layer, "udp");
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "192.0.2.1:5"));
+    CU_ASSERT_EQUAL(try_open(&right, "/ip6/::1/udp/5,bind=127.0.0.1", false, &error), STK_ESYNTAX);
+    CU_ASSERT_EQUAL(try_open(&right, "/ip6/::/udp/0,bind=::1", true, &error), STK_ESYNTAX);
     CU_ASSERT_EQUAL(try_open(&right, "/ip4/127.0.0.1/udp/5,bind=nonsense", false, &error),
                     STK_ESYNTAX);
     CU_ASSERT_EQUAL(try_open(&right, "/ip4/127.0.0.1/udp/65536", false, &error), STK_ESYNTAX);

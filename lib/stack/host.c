@@ -83,8 +83,24 @@ int stack_option_bind(const struct stk_segment *segment, struct stk_addr *addr,
     if (text && stk_addr_parse_ip(&found, text, 0) < 0 && stk_addr_parse(&found, text) < 0)
         return stk_error_set(error, STK_ESYNTAX, segment->type->name,
                              "bind=%s is not an address: write 192.0.2.1 or 192.0.2.1:5000", text);
+    /* A name may have addresses of either family, and "any" stands for both where a socket can. */
+    if (found.len && !stk_addr_is_any(&found) && stack_host_family(segment) != AF_UNSPEC &&
+        stack_host_family(segment) != found.any.sa_family)
+        return stk_error_set(error, STK_ESYNTAX, segment->type->name,
+                             "bind=%s is of another address family than %s", text,
+                             stack_host_name(segment));
     *addr = found;
     return 0;
+}
+
+int stack_option_no_bind(const struct stk_segment *segment, struct stk_error *error)
+{
+    if (stk_segment_text(segment, "bind", NULL) == NULL)
+        return 0;
+    return stk_error_set(error, STK_ESYNTAX, segment->type->name,
+                         "bind= is for the side that connects: this one listens on the address "
+                         "before %s, %s",
+                         segment->type->name, stack_host_name(segment));
 }
 
 const char *stack_net_strerror(int code)
@@ -102,6 +118,8 @@ const char *stack_net_strerror(int code)
         return "this machine has too many open files";
     case EAFNOSUPPORT:
         return "this machine does not speak this address family";
+    case EINVAL:
+        return "this address can't be used (a link-local one needs its interface: fe80::1%25eth0)";
     case ECONNREFUSED:
         return "connection refused: nothing listens there";
     case EHOSTUNREACH:

@@ -22,9 +22,12 @@ const char *stack_host_name(const struct stk_segment *segment);
  */
 int stack_host_bind(const struct stk_segment *segment, struct stk_addr *addr,
                     struct stk_error *error);
-/* The option bind=, "192.0.2.1", "192.0.2.1:5000", "[::1]:5000"; len 0 where it is not given. */
+/* The option bind=, "192.0.2.1", "192.0.2.1:5000", "[::1]:5000"; len 0 where it is not given.
+ * STK_ESYNTAX also where its family is not the host's. */
 int stack_option_bind(const struct stk_segment *segment, struct stk_addr *addr,
                       struct stk_error *error);
+/* For listeners, which would be heard of elsewhere than meant: STK_ESYNTAX where it is given. */
+int stack_option_no_bind(const struct stk_segment *segment, struct stk_error *error);
 /* A system call's errno in words that say what to do; static. */
 const char *stack_net_strerror(int code);
 

@@ -41,9 +41,9 @@ static int prepare(const struct stk_segment *segment, bool listening, void **sha
 {
     struct stk_addr bind;
 
-    (void)listening;
     (void)shared;
-    return stack_option_bind(segment, &bind, error);
+    return listening ? stack_option_no_bind(segment, error)
+                     : stack_option_bind(segment, &bind, error);
 }
 
 static int init(struct stk_layer *layer)

@@ -60,7 +60,9 @@ static void any_address(struct stk_addr *addr, int family)
 static int choose_address(struct stack_udp *udp, struct stk_addr *addr, struct stk_error *error)
 {
     if (stk_dgram_is_listening(&udp->layer))
-        return stack_host_bind(udp->segment, addr, error);
+        return stack_option_no_bind(udp->segment, error) < 0
+                   ? error->code
+                   : stack_host_bind(udp->segment, addr, error);
     if (stack_option_bind(udp->segment, addr, error) < 0)
         return error->code;
     /* A name may turn out to have either family: one socket for both. */

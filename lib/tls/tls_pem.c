@@ -121,7 +121,7 @@ int tls_pem_key(const char *file, EVP_PKEY **key, struct stk_error *error)
         return fail(error, STK_ESYNTAX, file,
                     "the key is encrypted: decrypt it with 'openssl pkey -in FILE -out NEW'");
     if (*key == NULL)
-        return fail(error, STK_ESYNTAX, file, "holds no private key in PEM form");
+        return fail(error, STK_ESYNTAX, file, "holds no private key in PEM form: give key=FILE");
     return 0;
 }
 
