@@ -57,6 +57,8 @@ addresses() {
         /ip4/127.0.0.1/tcp/1/http/x; do
         refuses "impossible: $address" 2 . - "$address"
     done
+    refuses "a listener that would let everybody in" 2 'allow=KEY' \
+        "listen:/ip4/127.0.0.1/udp/0/seal,peer=$(cat bob.key)/ptcp" -
 }
 
 # Every character is one that something depends on.

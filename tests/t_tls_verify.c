@@ -340,7 +340,8 @@ static void bad_files_are_told_before_anything_opens(void)
     expect_unprepared(true, "/tls", STK_ESYNTAX, "a listener needs a certificate");
     expect_unprepared(true, "/tls,cert=%snone.pem", -ENOENT, "none.pem");
     expect_unprepared(true, "/tls,cert=%s", STK_ESYNTAX, "holds no certificate");
-    expect_unprepared(true, "/tls,cert=%sserver.crt", STK_ESYNTAX, "holds no private key in PEM form: give key=FILE");
+    expect_unprepared(true, "/tls,cert=%sserver.crt", STK_ESYNTAX,
+                      "holds no private key in PEM form: give key=FILE");
     expect_unprepared(true, "/tls,cert=%sserver.key", STK_ESYNTAX, "holds no certificate");
     expect_unprepared(true, "/tls,cert=%sserver.crt,key=%sclient.key", STK_ESYNTAX,
                       "does not belong to the certificate");
