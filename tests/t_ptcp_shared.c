@@ -362,7 +362,7 @@ static void a_memory_that_changes_no_window_takes_no_grant_back(void)
     pair_run_for(&pair, 100 * MS);
     CU_ASSERT_TRUE_FATAL(ptcp_conn_wake(a[0]));
     const uint64_t window = a[0]->engine->flow.window;
-    memory.at_us = pair.now_us;
+    memory.at_us = pair.end[PAIR_A]->now_us;
     ptcp_history_put(history, &memory);
     a[0]->engine->flow.update = true;
     ptcp_paths_recall(pair.end[PAIR_A], a[0]->path);
