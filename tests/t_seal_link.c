@@ -249,6 +249,23 @@ static void what_the_network_says_is_told_with_the_time_out(void)
     end();
 }
 
+/* Each is looked for among all associations. */
+static void a_storm_of_reports_is_looked_into_now_and_then(void)
+{
+    begin("", "");
+    struct stk_addr nowhere = world_addr(77, 7), elsewhere = world_addr(78, 7);
+    connect_to(&nowhere);
+    world_run(&world, SECOND);
+    const struct stk_dgram_type *type = world_seal(a)->layer.type;
+    type->unreachable(&world_seal(a)->layer, &elsewhere, ECONNREFUSED);
+    type->unreachable(&world_seal(a)->layer, &nowhere, ECONNREFUSED);
+    CU_ASSERT_EQUAL(world_association(a, id)->unreachable, 0);
+    world_run(&world, SEAL_REPORTS_APART_US);
+    type->unreachable(&world_seal(a)->layer, &nowhere, ECONNREFUSED);
+    CU_ASSERT_EQUAL(world_association(a, id)->unreachable, ECONNREFUSED);
+    end();
+}
+
 static void the_wrong_key_of_the_listener_gets_silence(void)
 {
     char text[256];
@@ -678,6 +695,8 @@ int main(void)
         {"nobody there ends in a useful error", nobody_there_ends_in_a_useful_error},
         {"what the network says is told with the time-out",
          what_the_network_says_is_told_with_the_time_out},
+        {"a storm of reports is looked into now and then",
+         a_storm_of_reports_is_looked_into_now_and_then},
         {"the wrong key of the listener gets silence", the_wrong_key_of_the_listener_gets_silence},
         {"a key that is not allowed is told so at once",
          a_key_that_is_not_allowed_is_told_so_at_once},

@@ -311,10 +311,15 @@ static void input(struct stk_dgram_layer *layer, struct stk_run *runs, int count
     seal_take_runs(seal_port_of(layer), runs, count);
 }
 
-void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)
+/* Anybody can send such a report, as often as he likes, and there may be many associations. */
+static void note_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)
 {
-    uint32_t left = peer ? port->attempts : 0; /* anybody can send such a report: mostly 0 */
+    const uint64_t now_us = seal_now(port);
+    uint32_t left = port->attempts; /* mostly 0 */
 
+    if (left == 0 || now_us - port->unreachable_us < SEAL_REPORTS_APART_US)
+        return;
+    port->unreachable_us = now_us;
     for (uint32_t i = 0; left && i < port->slot_count; i++) {
         struct seal_association *a = port->slots[i];
         if (!a || !a->attempt)
@@ -323,6 +328,12 @@ void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, 
         if (stk_addr_equal(&seal_path_active(a)->peer, peer))
             a->unreachable = code;
     }
+}
+
+void seal_take_unreachable(struct seal_port *port, const struct stk_addr *peer, int code)
+{
+    if (peer)
+        note_unreachable(port, peer, code);
     stk_dgram_unreachable_above(&port->layer, peer, code);
 }
 

@@ -30,6 +30,7 @@ enum {
     SEAL_CONFIRM_US = 10 * SEAL_SECOND_US, /* an initiator that stays silent is forgotten */
     SEAL_IDLE_US = 60 * SEAL_SECOND_US,    /* an association that nobody retains */
     SEAL_LINGER_US = 250 * 1000,           /* packets that a close overtook may still come */
+    SEAL_REPORTS_APART_US = 10 * 1000,     /* of unreachable peers, to be looked for */
 
     SEAL_SESSIONS = 4, /* previous, current, next, and one that is being made */
     SEAL_INDEX_KEY_BITS = 2,
@@ -202,6 +203,7 @@ struct seal_port {
     struct seal_association **slots;
     uint32_t slot_count, slot_limit, slot_hint, live;
     uint32_t opening, attempts; /* associations that wait for a first response, or for any */
+    uint64_t unreachable_us;    /* when such a report was last looked into */
     uint64_t generation;
     uint64_t hash_seed;
     struct stk_node *buckets; /* as many as slots: associations by key and tag */
