@@ -3,7 +3,7 @@
 # nothing is lost in silence. Method: wrong words, wrong peers, full disks, killed processes, and a
 # proxy that forges, cuts and replays datagrams of a running transfer.
 . "$top_srcdir/tests/p2pcat_common.sh" || exit 1
-require openssl jq
+require openssl jq socat
 
 head -c 3000000 /dev/urandom >big
 "$p2pcat" id >own.key
@@ -120,6 +120,29 @@ peers() {
     done
     refuses "a CA file that is not there" 2 'none.pem' \
         - "/ip4/127.0.0.1/tcp/1/tls,ca=none.pem,sni=a.example"
+}
+
+# The name server takes every question, and answers none for half a minute.
+names() {
+    printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:1\n' >resolv.conf
+    unshare -rmn true 2>/dev/null || {
+        echo "no namespaces here: names are left out"
+        return
+    }
+    cat >in-namespace <<-'EOF'
+		mount --bind resolv.conf /etc/resolv.conf && ip link set lo up || exit 99
+		socat -u UDP-RECV:53,bind=127.0.0.1 OPEN:/dev/null &
+		until grep -q ':0035 ' /proc/net/udp; do sleep 0.02; done
+		"$1" --timeout 0.2 - /dns/nobody.example/tcp/80 </dev/null
+		status=$?
+		kill %1
+		exit $status
+	EOF
+    local start=${EPOCHREALTIME/./}
+    unshare -rmn bash in-namespace "$p2pcat" 2>names.err
+    check "a name server that does not answer" 3 $?
+    check_says "it says so" names.err 'no answer'
+    check "nobody waits for it" 1 $((${EPOCHREALTIME/./} - start < 8000000 * slowness))
 }
 
 disks() {
@@ -254,6 +277,7 @@ words
 addresses
 tickets
 peers
+names
 disks
 killed_peers
 forgeries

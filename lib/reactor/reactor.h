@@ -208,6 +208,8 @@ int stk_job_submit(struct stk_job *job, struct stk_loop *loop);
 /* A job that has not begun ends with -ECANCELED; one that runs, runs to its end: then 0. Either way
  * `done` follows. */
 void stk_job_cancel(struct stk_job *job);
+/* Jobs that are not done yet. stk_loop_free() waits for those that run, however long they take. */
+unsigned stk_loop_job_count(const struct stk_loop *loop);
 
 /* --- When descriptors run out --------------------------------------------------------------- */
 

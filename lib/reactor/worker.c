@@ -148,6 +148,8 @@ void stk_job_cancel(struct stk_job *job)
     pthread_mutex_unlock(&pool->mutex);
 }
 
+unsigned stk_loop_job_count(const struct stk_loop *loop) { return loop->job_count; }
+
 static struct stk_job *take_done(struct reactor_pool *pool)
 {
     struct stk_node *node;

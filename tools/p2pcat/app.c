@@ -98,8 +98,11 @@ void app_free(struct app *app)
 {
     stk_signal_stop(&app->interrupt);
     stk_signal_stop(&app->terminate);
-    stk_loop_free(app->loop);
     stk_key_pair_wipe(&app->identity);
+    /* A name server that does not answer must not hold up who has given up. */
+    if (stk_loop_job_count(app->loop) > 0)
+        _exit(app->exit_code);
+    stk_loop_free(app->loop);
 }
 
 void app_fail(struct app *app, enum exit_code code)

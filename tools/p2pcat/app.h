@@ -41,6 +41,7 @@ struct app {
 int app_init(struct app *app, const struct app_options *options);
 /* Runs until app_quit() or nothing is left; returns the exit code. */
 int app_run(struct app *app);
+/* Ends the program where a look-up is still under way. */
 void app_free(struct app *app);
 /* The first failure decides the exit code. */
 void app_fail(struct app *app, enum exit_code code);
