@@ -3,9 +3,9 @@
  * deadlines, and of errors that come at bad moments.
  * Method: memory pairs in the simulator's loop, whose clock is virtual.
  */
+#include "conn.h"
 #include "harness.h"
 #include "sim.h"
-#include "stack.h"
 
 #include <string.h>
 
@@ -198,6 +198,24 @@ static void too_many_unused_bytes_are_an_error(void)
     run_for(1000);
     CU_ASSERT_EQUAL(server.closed, 1);
     CU_ASSERT_EQUAL(server.code, STK_ELIMIT);
+    end();
+}
+
+/* It waits for the peer, and asks nobody to take them meanwhile. */
+static void a_close_lets_unused_bytes_lie(void)
+{
+    begin("/memory/x", "/memory/x");
+    run_for(1000);
+    server.uses = 0;
+    stk_conn_write(client.conn, "ab", 2);
+    run_for(1000);
+    stk_conn_again(server.conn);
+    stk_conn_close(server.conn);
+    for (int i = 0; i < 20; i++)
+        stk_loop_turn(loop, 0);
+    CU_ASSERT_EQUAL(server.closed, 0);
+    CU_ASSERT_TRUE(stk_list_empty(&server.conn->task.node));
+    CU_ASSERT_EQUAL(server.calls, 1);
     end();
 }
 
@@ -462,6 +480,7 @@ static CU_TestInfo tests[] = {
     {"marks must make sense", marks_must_make_sense},
     {"unused bytes come again in front", unused_bytes_come_again_in_front},
     {"too many unused bytes are an error", too_many_unused_bytes_are_an_error},
+    {"a close lets unused bytes lie", a_close_lets_unused_bytes_lie},
     {"a resume alone asks for nothing twice", a_resume_alone_asks_for_nothing_twice},
     {"a close waits for the peer's end", a_close_waits_for_the_peers_end},
     {"a close that nobody answers ends at its deadline",

@@ -152,13 +152,13 @@ static long read_some(struct stk_conn *conn, size_t budget)
 /* The protocol asked for the bytes that it had left: they come before anything else. */
 static bool wants_unused(const struct stk_conn *conn)
 {
-    return conn->again && stk_fifo_len(&conn->unused) > 0;
+    return conn->again && conn->state == CONN_OPEN && stk_fifo_len(&conn->unused) > 0;
 }
 
 /* False if the connection ended. */
 static bool offer_again(struct stk_conn *conn, size_t *budget)
 {
-    while (wants_unused(conn) && wants_bytes(conn) && conn->state == CONN_OPEN && *budget > 0) {
+    while (wants_unused(conn) && wants_bytes(conn) && *budget > 0) {
         if (!offer(conn, NULL, 0))
             return false;
         --*budget;
