@@ -27,6 +27,12 @@ static void on_watch(struct stk_watch *watch, unsigned events)
         stack_udp_readable(udp);
 }
 
+int stack_udp_watch(struct stack_udp *udp)
+{
+    return stk_watch_set(&udp->watch, (stack_udp_is_resting(udp) ? 0U : STK_READABLE) |
+                                          (udp->blocked ? STK_WRITABLE : 0U));
+}
+
 static void on_report(struct stk_task *task)
 {
     stack_udp_tell_reports(STK_CONTAINER(task, struct stack_udp, report));
@@ -182,7 +188,7 @@ static int open_layer(struct stk_dgram_layer *layer)
     if (code < 0)
         return stk_dgram_fail(layer, code, "no memory for receive buffers");
     stk_watch_init(&udp->watch, stk_dgram_loop(layer), udp->fd, on_watch);
-    code = stk_watch_set(&udp->watch, STK_READABLE);
+    code = stack_udp_watch(udp);
     if (code < 0)
         return stk_dgram_fail(layer, code, "can't watch the socket: %s", stk_strerror(code));
     stack_udp_open_apart(udp);
@@ -196,6 +202,7 @@ static void destroy(struct stk_dgram_layer *layer)
     stk_task_stop(&udp->report);
     if (udp->watch.fn)
         stk_watch_stop(&udp->watch);
+    stack_udp_rest_free(udp);
     stk_free(udp->spill);
     stk_free(udp->reports);
     stack_udp_close_apart(udp);

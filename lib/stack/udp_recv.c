@@ -240,39 +240,49 @@ static int receive(struct stack_udp *udp, int fd, int most)
     return count < 0 ? -errno : count;
 }
 
-static void receive_failed(struct stack_udp *udp, int fd, int code)
+static enum stack_udp_left receive_failed(struct stack_udp *udp, int fd, int code)
 {
     /* The error queue tells of ICMP with the peer's address; the bare errno does not. */
     if (code == STK_AGAIN || stack_udp_is_unreachable(-code) || code == -EMSGSIZE) {
         stack_udp_drain_errors(udp, fd);
-        return;
+        return STACK_UDP_NOTHING;
     }
     if (code == -EINTR || code == -ENOMEM || code == -ENOBUFS)
-        return;
+        return STACK_UDP_NOTHING;
+    stack_udp_rest_free(udp);
     stk_watch_set(&udp->watch, 0);
     if (udp->apart_fd >= 0)
         stk_watch_set(&udp->apart_watch, 0);
     stk_dgram_fail(&udp->layer, code, "can't receive: %s", stk_strerror(code));
+    return STACK_UDP_FAILED;
+}
+
+static enum stack_udp_left read_turn(struct stack_udp *udp, size_t *total)
+{
+    for (int round = 0; round < STACK_UDP_ROUNDS && *total < STACK_UDP_TURN_BYTES; round++) {
+        const int most = udp->large ? STACK_UDP_LARGE_BATCH : STACK_UDP_BATCH;
+        const int count = receive(udp, udp->fd, most);
+        if (count < 0) {
+            const enum stack_udp_left left = receive_failed(udp, udp->fd, count);
+            return left == STACK_UDP_NOTHING && *total > 0 ? STACK_UDP_EMPTIED : left;
+        }
+        const size_t bytes = take_batch(udp, count);
+        udp->stats.receive_calls++;
+        udp->large = bytes > (size_t)count * STACK_UDP_LARGE_BYTES;
+        *total += bytes;
+        if (count < most)
+            return STACK_UDP_EMPTIED;
+    }
+    return STACK_UDP_MORE;
 }
 
 void stack_udp_readable(struct stack_udp *udp)
 {
     size_t total = 0;
+    const enum stack_udp_left left = read_turn(udp, &total);
 
-    for (int round = 0; round < STACK_UDP_ROUNDS && total < STACK_UDP_TURN_BYTES; round++) {
-        const int most = udp->large ? STACK_UDP_LARGE_BATCH : STACK_UDP_BATCH;
-        const int count = receive(udp, udp->fd, most);
-        if (count < 0) {
-            receive_failed(udp, udp->fd, count);
-            return;
-        }
-        const size_t bytes = take_batch(udp, count);
-        udp->stats.receive_calls++;
-        udp->large = bytes > (size_t)count * STACK_UDP_LARGE_BYTES;
-        total += bytes;
-        if (count < most)
-            return;
-    }
+    if (left != STACK_UDP_FAILED)
+        stack_udp_after_read(udp, total, left);
 }
 
 /* What may wait: one batch a turn, so that the rest soon has its turn again. */

@@ -288,12 +288,13 @@ static int fill_batch(struct stack_udp *udp, struct batch *batch, const struct s
 static int stop_at(struct stack_udp *udp, const struct stk_run *runs, struct piece piece)
 {
     udp->stats.blocked++;
-    if (stk_watch_set(&udp->watch, STK_READABLE | STK_WRITABLE) < 0) {
+    udp->blocked = true;
+    if (stack_udp_watch(udp) < 0) {
         /* Nobody would tell when there is room: lost, as datagrams may be. */
+        udp->blocked = false;
         udp->stats.unsent += runs[piece.run].count - piece.first;
         return piece.run + 1;
     }
-    udp->blocked = true;
     if (piece.first == 0)
         return piece.run;
     spill(udp, &runs[piece.run], piece.first);
@@ -393,6 +394,6 @@ void stack_udp_writable(struct stack_udp *udp)
     if (!udp->blocked || !flush_spill(udp))
         return;
     udp->blocked = false;
-    stk_watch_set(&udp->watch, STK_READABLE);
+    stack_udp_watch(udp);
     stk_dgram_writable_above(&udp->layer);
 }

@@ -7,7 +7,7 @@
 enum { BUFFER_DEFAULT_BYTES = 4 * 1024 * 1024 };
 
 /* Linux reports twice what it grants: its own bookkeeping is counted in. */
-static uint32_t granted_bytes(int fd, int name)
+uint32_t stack_udp_granted_bytes(int fd, int name)
 {
     int got = 0;
     socklen_t len = sizeof got;
@@ -32,8 +32,8 @@ void stack_udp_fill_stats(const struct stack_udp *udp, struct stk_udp_stats *sta
         (uint32_t)stk_segment_number(udp->segment, "rcvbuf", BUFFER_DEFAULT_BYTES);
     stats->send_buffer_asked_bytes =
         (uint32_t)stk_segment_number(udp->segment, "sndbuf", BUFFER_DEFAULT_BYTES);
-    stats->receive_buffer_bytes = granted_bytes(udp->fd, SO_RCVBUF);
-    stats->send_buffer_bytes = granted_bytes(udp->fd, SO_SNDBUF);
+    stats->receive_buffer_bytes = stack_udp_granted_bytes(udp->fd, SO_RCVBUF);
+    stats->send_buffer_bytes = stack_udp_granted_bytes(udp->fd, SO_SNDBUF);
     stats->overflowed = overflowed(udp->fd);
     if (udp->apart_fd >= 0)
         stats->overflowed += overflowed(udp->apart_fd);
