@@ -198,6 +198,10 @@ disks() {
     check "id on a full disk" 6 $?
     "$p2pcat" --version >/dev/full
     check "--version on a full disk" 6 $?
+    join stranger listen:/ip4/127.0.0.1/tcp/0 '/process/echo SSH-2.0-nobody' --keep-open
+    refuses "a server that speaks something else" 5 'http:' http "http://127.0.0.1:$port/"
+    kill $joiner
+    reap $joiner
     echo precious >kept
     refuses "a page that can't be had" 3 'refused' http http://127.0.0.1:1/ -o kept
     check "leaves the file as it was" precious "$(cat kept)"

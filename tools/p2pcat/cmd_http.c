@@ -169,13 +169,19 @@ static void over(struct fetch *f)
 
 static void on_end(struct stk_http_call *call) { over(stk_http_call_user(call)); }
 
+/* What HTTP itself complains of came from somebody who was reached, but for silence. */
+static bool was_reached(const struct fetch *f, const struct stk_error *error)
+{
+    return f->stack[0] != '\0' || (strcmp(error->layer, "http") == 0 && error->code != -ETIMEDOUT);
+}
+
 static void on_failed(struct stk_http_call *call, const struct stk_error *error)
 {
     struct fetch *f = stk_http_call_user(call);
 
     if (error->code != -ECANCELED && !f->app.stopping) {
         talk_error("%s: %s", error->layer, error->text);
-        app_fail(&f->app, app_code_of(error, f->stack[0] != '\0', false));
+        app_fail(&f->app, app_code_of(error, was_reached(f, error), false));
     }
     over(f);
 }
