@@ -205,8 +205,10 @@ static void cancel_jobs(struct stk_loop *loop)
     stk_job_cancel(&jobs[2].job);
     stk_job_cancel(&jobs[2].job);
     CU_ASSERT_EQUAL(jobs[2].dones, 0);
+    CU_ASSERT_EQUAL(stk_loop_job_count(loop), 3);
     open_gate(2);
     CU_ASSERT_EQUAL(stk_loop_run(loop), 0);
+    CU_ASSERT_EQUAL(stk_loop_job_count(loop), 0);
     CU_ASSERT_EQUAL(jobs[2].works, 0);
     for (int i = 0; i < 3; i++)
         CU_ASSERT_EQUAL(jobs[i].dones, 1);
