@@ -143,6 +143,32 @@ static void all_counts_are_right_after_any_calls(void)
     }
 }
 
+/* How many runs a turn has at that rate: who is first stays it for so long. */
+static unsigned runs_at(uint64_t bytes_per_s)
+{
+    unsigned runs = 0;
+
+    init_turns();
+    ptcp_turns_pace(&turns, bytes_per_s);
+    ptcp_turns_join(&turns, &turn[0]);
+    ptcp_turns_join(&turns, &turn[1]);
+    for (; ptcp_turns_next(&turns) == &turn[0]; runs++)
+        ptcp_turns_spend(&turns, &turn[0], PTCP_QUANTUM_BYTES, 1472);
+    CU_ASSERT_PTR_EQUAL(ptcp_turns_next(&turns), &turn[1]);
+    return runs;
+}
+
+static void a_turn_has_as_many_runs_as_take_no_time(void)
+{
+    const uint64_t run_per_turn = PTCP_QUANTUM_BYTES * UINT64_C(1000000) / PTCP_QUANTUM_US;
+
+    CU_ASSERT_EQUAL(runs_at(0), 1);
+    CU_ASSERT_EQUAL(runs_at(2 * run_per_turn - PTCP_QUANTUM_BYTES), 1);
+    CU_ASSERT_EQUAL(runs_at(2 * run_per_turn), 2);
+    CU_ASSERT_EQUAL(runs_at(3 * run_per_turn), 3);
+    CU_ASSERT_EQUAL(runs_at(UINT64_MAX), PTCP_QUANTUM_RUNS_MAX);
+}
+
 /* --- Users who wait until they are told ----------------------------------------------------- */
 
 enum habit { WRITES, IS_SILENT, WRITES_LITTLE };
@@ -579,6 +605,7 @@ static CU_TestInfo tests[] = {
     {"the urgent need no place of others", the_urgent_need_no_place_of_others},
     {"another urgency changes no state", another_urgency_changes_no_state},
     {"all counts are right after any calls", all_counts_are_right_after_any_calls},
+    {"a turn has as many runs as take no time", a_turn_has_as_many_runs_as_take_no_time},
     {"many writers share fairly and hold little", many_writers_share_fairly_and_hold_little},
     {"loss changes nothing of that", loss_changes_nothing_of_that},
     {"the more urgent are invited first", the_more_urgent_are_invited_first},

@@ -43,7 +43,7 @@ static uint64_t useful_unsent(const struct ptcp_path *path)
 
 static uint32_t places(const struct ptcp_path *path)
 {
-    return (uint32_t)(useful_unsent(path) / PTCP_QUANTUM_BYTES);
+    return (uint32_t)(useful_unsent(path) / path->turns.quantum);
 }
 
 static uint32_t others(const struct ptcp_conn *conn)
@@ -53,20 +53,22 @@ static uint32_t others(const struct ptcp_conn *conn)
 
 static bool is_crowded(const struct ptcp_conn *conn) { return others(conn) >= places(conn->path); }
 
-/* What surely fits into one run, so that nothing is left which would lie there for a whole round.
- */
-static uint64_t run_bytes(const struct ptcp_path *path)
+/* What surely fits into a turn's runs, so that nothing is left which would lie there for a whole
+ * round. */
+static uint64_t turn_bytes(const struct ptcp_path *path)
 {
     const uint64_t count = min_u64(STK_RUN_BYTES_MAX / path->mtu.current, STK_RUN_COUNT_MAX);
     const uint64_t header = PTCP_SHORT_HEADER_BYTES + PTCP_STREAM_HEADER_MAX_BYTES;
+    const uint64_t run_bytes = count * (ptcp_path_packet_size(path) - header) - CONTROL_BYTES;
 
-    return count * (ptcp_path_packet_size(path) - header) - CONTROL_BYTES;
+    return path->turns.quantum / PTCP_QUANTUM_BYTES * run_bytes;
 }
 
 /* What it may hold unsent: a turn's worth at least. */
 static uint64_t share(const struct ptcp_conn *conn)
 {
-    return max_u64(useful_unsent(conn->path) / (others(conn) + UINT64_C(1)), run_bytes(conn->path));
+    return max_u64(useful_unsent(conn->path) / (others(conn) + UINT64_C(1)),
+                   turn_bytes(conn->path));
 }
 
 /*

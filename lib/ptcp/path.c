@@ -59,4 +59,5 @@ void ptcp_path_pace(struct ptcp_path *path, uint64_t now_us)
     const uint64_t rate = path->cc.type->pacing_rate(&path->cc, &path->rtt);
 
     ptcp_pacer_set(&path->pacer, now_us, ptcp_careful_rate(path, rate), path->mtu.current);
+    ptcp_turns_pace(&path->turns, path->pacer.rate);
 }

@@ -4,12 +4,21 @@
 
 void ptcp_turns_init(struct ptcp_turns *turns)
 {
-    *turns = (struct ptcp_turns){.count = 0};
+    *turns = (struct ptcp_turns){.quantum = PTCP_QUANTUM_BYTES};
     for (int i = 0; i < PTCP_PRIORITIES; i++) {
         stk_list_init(&turns->queues[i].waiting);
         stk_list_init(&turns->queues[i].asking);
     }
     stk_list_init(&turns->active);
+}
+
+void ptcp_turns_pace(struct ptcp_turns *turns, uint64_t bytes_per_s)
+{
+    const uint64_t runs = bytes_per_s / (PTCP_QUANTUM_BYTES * UINT64_C(1000000) / PTCP_QUANTUM_US);
+
+    turns->quantum = PTCP_QUANTUM_BYTES * (runs < 1                       ? 1
+                                           : runs < PTCP_QUANTUM_RUNS_MAX ? (uint32_t)runs
+                                                                          : PTCP_QUANTUM_RUNS_MAX);
 }
 
 void ptcp_turn_init(struct ptcp_turn *turn, uint8_t priority)
@@ -48,7 +57,7 @@ void ptcp_turns_join(struct ptcp_turns *turns, struct ptcp_turn *turn)
     if (turn->state == PTCP_TURN_WAITS)
         return;
     move(turns, turn, PTCP_TURN_WAITS);
-    turn->credit = PTCP_QUANTUM_BYTES;
+    turn->credit = (int32_t)turns->quantum;
 }
 
 void ptcp_turns_leave(struct ptcp_turns *turns, struct ptcp_turn *turn)
@@ -105,7 +114,7 @@ void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t
     if (turn->credit >= (int32_t)least)
         return;
     /* Only debts are carried over: a packet's worth of credit would make a run of its own. */
-    turn->credit = (turn->credit < 0 ? turn->credit : 0) + PTCP_QUANTUM_BYTES;
+    turn->credit = (turn->credit < 0 ? turn->credit : 0) + (int32_t)turns->quantum;
     move(turns, turn, PTCP_TURN_WAITS);
 }
 
@@ -117,7 +126,7 @@ void ptcp_turns_change(struct ptcp_turns *turns, struct ptcp_turn *turn, uint8_t
     ptcp_turns_leave(turns, turn);
     turn->priority = priority;
     if (state == PTCP_TURN_WAITS)
-        turn->credit = PTCP_QUANTUM_BYTES;
+        turn->credit = (int32_t)turns->quantum;
     if (state != PTCP_TURN_IDLE)
         move(turns, turn, state);
 }

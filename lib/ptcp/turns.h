@@ -25,7 +25,9 @@
 enum {
     PTCP_PRIORITIES = 8, /* 0 is the most urgent */
     PTCP_PRIORITY_DEFAULT = 3,
-    PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run */
+    PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run, or several where that takes no time: */
+    PTCP_QUANTUM_US = 40,
+    PTCP_QUANTUM_RUNS_MAX = 4,
 };
 
 enum ptcp_turn_state { PTCP_TURN_IDLE, PTCP_TURN_WAITS, PTCP_TURN_ASKS, PTCP_TURN_INVITED };
@@ -43,6 +45,7 @@ struct ptcp_turns {
     uint32_t count;         /* connections that wait */
     uint32_t asked;         /* that ask */
     uint32_t busy;          /* that are not IDLE */
+    uint32_t quantum;       /* bytes of a turn: whole runs */
 };
 
 /* A connection's. */
@@ -54,6 +57,8 @@ struct ptcp_turn {
 };
 
 void ptcp_turns_init(struct ptcp_turns *turns);
+/* The path's rate is known: each turn costs what is the same for many bytes, so it has many. */
+void ptcp_turns_pace(struct ptcp_turns *turns, uint64_t bytes_per_s);
 void ptcp_turn_init(struct ptcp_turn *turn, uint8_t priority);
 
 static inline bool ptcp_turn_waits(const struct ptcp_turn *turn)
