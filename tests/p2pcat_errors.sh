@@ -95,7 +95,7 @@ peers() {
     check "within the connect time-out" 1 $((${EPOCHREALTIME/./} - start < 2500000 * slowness))
 
     join sealed listen:/ip4/127.0.0.1/udp/0/seal/ptcp - --identity alice
-    refuses "another key than the peer's" 3 'key|peer' --identity bob --timeout 2 \
+    refuses "another key than the peer's" 3 'another key than' --identity bob --timeout 2 \
         - "/ip4/127.0.0.1/udp/$port/seal,peer=$(cat bob.key)/ptcp"
     kill $joiner
     reap $joiner

@@ -134,6 +134,14 @@ static void show_stats(const struct transfer *t, double seconds)
     stats_show(&t->join.stats, &sums, t->app->options.json);
 }
 
+/* Whom an initiation is not meant for can't read it, and says nothing. */
+static bool may_have_another_key(const struct transfer *t, const struct join_side *side,
+                                 const struct stk_error *error)
+{
+    return error->code == -ETIMEDOUT && !side->opened && !side->local && t->address != NULL &&
+           strstr(t->address, "/seal,") != NULL;
+}
+
 static void tell_error(struct transfer *t)
 {
     const struct join_side *side;
@@ -142,6 +150,8 @@ static void tell_error(struct transfer *t)
     if (error == NULL || t->app->stopping)
         return;
     talk_error("%s: %s", error->layer, error->text);
+    if (may_have_another_key(t, side, error))
+        talk_hint("a peer with another key than that of peer= does not answer either");
     if (moved(t) > 0 && side->opened && !side->local) {
         char sent[TALK_SIZE_MAX], received[TALK_SIZE_MAX];
 
@@ -225,6 +235,8 @@ void transfer_connect(struct transfer *t, struct join_side *side, const char *ad
     struct stk_conn *conn;
 
     side->local = transfer_is_local(address);
+    if (!side->local)
+        t->address = address;
     if (stk_connect(t->app->loop, address, &join_protocol, side, &conn, &error) < 0) {
         side->stillborn = true;
         join_side_failed(side, &error);

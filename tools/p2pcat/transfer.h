@@ -18,6 +18,7 @@ struct transfer {
     uint64_t shown_bytes, shown_us;
     double rate; /* smoothed, bytes per second */
     char stack[512], path[160];
+    const char *address; /* that was connected to last and is not local; NULL: none */
     void (*done)(struct transfer *transfer); /* before it is freed; may be NULL */
     void *user;
 };
