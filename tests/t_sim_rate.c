@@ -177,21 +177,26 @@ static struct sim_flows two_flows(double queue_bdp, uint64_t seed, const char *f
 /* Jain's index of two rates: 1 if they are equal, 0.9 if one is twice the other. */
 static double fairness(double a, double b) { return (a + b) * (a + b) / (2 * (a * a + b * b)); }
 
+/* Which of the two is lucky differs from run to run, and by how much: a few runs say little. */
 static void two_flows_share_fairly(void)
 {
-    for (unsigned i = 0; i < sizeof queues_bdp / sizeof queues_bdp[0]; i++) {
-        double mean = 0;
+    enum { RUNS = 8 };
 
-        printf("\n    queue %.2f BDP, Mbit/s of 50:", queues_bdp[i]);
-        for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (unsigned i = 0; i < sizeof queues_bdp / sizeof queues_bdp[0]; i++) {
+        double mean = 0, least = 1;
+
+        for (uint64_t seed = 1; seed <= RUNS; seed++) {
             struct sim_flows flows = two_flows(queues_bdp[i], seed, NULL, NULL);
 
             sim_flows_run(&flows);
-            printf(" %.1f and %.1f,", flows.bit_s[0] / 1e6, flows.bit_s[1] / 1e6);
-            mean += fairness(flows.bit_s[0], flows.bit_s[1]) / 3;
+            const double index = fairness(flows.bit_s[0], flows.bit_s[1]);
+            mean += index / RUNS;
+            least = index < least ? index : least;
         }
-        printf(" Jain's index %.3f", mean);
-        CU_ASSERT_TRUE(mean >= 0.9);
+        printf("\n    queue %.2f BDP: Jain's index %.3f, at least %.3f", queues_bdp[i], mean,
+               least);
+        CU_ASSERT_TRUE(mean >= 0.92);
+        CU_ASSERT_TRUE(least >= 0.8);
     }
 }
 
