@@ -99,11 +99,14 @@ static void tell_ready(uint64_t id, int side)
     ptcp_association_ready(world.pair.end[side], world.pair.now_us, id);
 }
 
+/* A peer says that it has closed only where it has no connection any more that could go on. */
 static void tell_failed(uint64_t id, int side)
 {
+    const int code = !world.durable && chance(50) ? -ECONNRESET : -ETIMEDOUT;
+
     world.links[id].failed[side] = true;
-    ptcp_association_failed(world.pair.end[side], world.pair.now_us, id,
-                            chance(50) ? -ECONNRESET : -ETIMEDOUT, "the association has failed");
+    ptcp_association_failed(world.pair.end[side], world.pair.now_us, id, code,
+                            "the association has failed");
 }
 
 static void serve_link(uint64_t id)
