@@ -143,8 +143,8 @@ static void all_counts_are_right_after_any_calls(void)
     }
 }
 
-/* How many runs a turn has at that rate: who is first stays it for so long. */
-static unsigned runs_at(uint64_t bytes_per_s)
+/* How many runs of so many bytes a turn has at that rate: who is first stays it for so long. */
+static unsigned runs_of(uint32_t bytes, uint64_t bytes_per_s)
 {
     unsigned runs = 0;
 
@@ -153,9 +153,19 @@ static unsigned runs_at(uint64_t bytes_per_s)
     ptcp_turns_join(&turns, &turn[0]);
     ptcp_turns_join(&turns, &turn[1]);
     for (; ptcp_turns_next(&turns) == &turn[0]; runs++)
-        ptcp_turns_spend(&turns, &turn[0], PTCP_QUANTUM_BYTES, 1472);
+        ptcp_turns_spend(&turns, &turn[0], bytes, 1500);
     CU_ASSERT_PTR_EQUAL(ptcp_turns_next(&turns), &turn[1]);
     return runs;
+}
+
+static unsigned runs_at(uint64_t bytes_per_s) { return runs_of(PTCP_QUANTUM_BYTES, bytes_per_s); }
+
+/* 43 packets of 1,500 bytes are nearly a quantum. */
+static void no_run_is_made_of_what_full_ones_leave(void)
+{
+    CU_ASSERT_EQUAL(runs_of(43 * 1500, 0), 1);
+    CU_ASSERT_EQUAL(runs_of(43 * 1500, UINT64_MAX), PTCP_QUANTUM_RUNS_MAX);
+    CU_ASSERT_EQUAL(runs_of(1500, 0), 43);
 }
 
 static void a_turn_has_as_many_runs_as_take_no_time(void)
@@ -606,6 +616,7 @@ static CU_TestInfo tests[] = {
     {"another urgency changes no state", another_urgency_changes_no_state},
     {"all counts are right after any calls", all_counts_are_right_after_any_calls},
     {"a turn has as many runs as take no time", a_turn_has_as_many_runs_as_take_no_time},
+    {"no run is made of what full ones leave", no_run_is_made_of_what_full_ones_leave},
     {"many writers share fairly and hold little", many_writers_share_fairly_and_hold_little},
     {"loss changes nothing of that", loss_changes_nothing_of_that},
     {"the more urgent are invited first", the_more_urgent_are_invited_first},

@@ -92,7 +92,8 @@ struct ptcp_turn *ptcp_turns_next(const struct ptcp_turns *turns);
 bool ptcp_turns_is_next(const struct ptcp_turns *turns, const struct ptcp_turn *turn);
 /*
  * It has sent so much. With less credit than a packet has bytes, `least`, the next of its priority
- * has the turn; what was sent beyond the quantum counts for the turn after.
+ * has the turn; where turns have several runs, with less than half a run. What was sent beyond the
+ * quantum counts for the turn after.
  */
 void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t bytes,
                       uint32_t least);
