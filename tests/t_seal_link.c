@@ -312,6 +312,39 @@ static void a_key_that_is_allowed_gets_in(void)
     end();
 }
 
+/* What it says of whom it connects to, it says of who connects, too. */
+static void a_listener_that_names_its_peer_lets_in_nobody_else(void)
+{
+    char text[256];
+
+    for (int named = 0; named < 2; named++) {
+        snprintf(text, sizeof(text), ",peer=%s", named ? alice_text : carol_text);
+        begin("", text);
+        connect_and_say("hello");
+        world_run(&world, SECOND);
+        CU_ASSERT_EQUAL(a->error.code, named ? 0 : STK_EPEER);
+        CU_ASSERT_EQUAL(b->inputs, named);
+        CU_ASSERT_EQUAL(stats_of(b).associations, (uint64_t)named);
+        CU_ASSERT_EQUAL(stats_of(b).refused, named ? 0 : 1);
+        end();
+    }
+}
+
+static void the_peer_of_a_listener_and_those_that_it_allows_get_in(void)
+{
+    char text[256];
+
+    for (int named = 0; named < 2; named++) {
+        snprintf(text, sizeof(text), ",peer=%s,allow=%s", named ? alice_text : carol_text,
+                 named ? carol_text : alice_text);
+        begin("", text);
+        connect_and_say("hello");
+        world_run(&world, SECOND);
+        CU_ASSERT_EQUAL(b->inputs, 1);
+        end();
+    }
+}
+
 static void both_sides_know_one_another(void)
 {
     uint8_t key[32];
@@ -701,6 +734,10 @@ int main(void)
         {"a key that is not allowed is told so at once",
          a_key_that_is_not_allowed_is_told_so_at_once},
         {"a key that is allowed gets in", a_key_that_is_allowed_gets_in},
+        {"a listener that names its peer lets in nobody else",
+         a_listener_that_names_its_peer_lets_in_nobody_else},
+        {"the peer of a listener and those that it allows get in",
+         the_peer_of_a_listener_and_those_that_it_allows_get_in},
         {"both sides know one another", both_sides_know_one_another},
         {"the cipher is one that both sides offer", the_cipher_is_one_that_both_sides_offer},
         {"libraries understand one another", libraries_understand_one_another},

@@ -58,39 +58,52 @@ static void derive_static(struct seal_port *port)
     seal_mac_keys_of(&port->macs, port->local_static.public_key);
 }
 
+/* `name`: the option that says so. */
+static int allow(struct seal_port *port, const char *name, const uint8_t key[STK_KEY_BYTES])
+{
+    if (!port->allowed)
+        port->allowed = stk_alloc_zero(SEAL_ALLOWED_MAX * sizeof(*port->allowed));
+    if (!port->allowed)
+        return stk_dgram_fail(&port->layer, -ENOMEM, "no memory for the allowed keys");
+    if (port->allowed_count == SEAL_ALLOWED_MAX)
+        return stk_dgram_fail(&port->layer, STK_ELIMIT, "%s: at most %d keys are allowed", name,
+                              SEAL_ALLOWED_MAX);
+    if (crypto_sign_ed25519_pk_to_curve25519(port->allowed[port->allowed_count], key))
+        return stk_dgram_fail(&port->layer, STK_ESYNTAX, "%s is a weak key", name);
+    port->allowed_count++;
+    return 0;
+}
+
+/* Whom to connect to, and who may connect where this side listens. */
 static int read_peer(struct seal_port *port, const char *text)
 {
+    const bool listening = stk_dgram_is_listening(&port->layer);
     struct stk_error error = {0};
 
-    if (!text) {
-        if (stk_dgram_is_listening(&port->layer))
-            return 0;
+    if (!text && listening)
+        return 0;
+    if (!text)
         return stk_dgram_fail(&port->layer, STK_ESYNTAX,
                               "seal does not know whom to expect: say seal,peer=KEY");
-    }
     const int code = stk_key_parse(port->peer_key, text, &error);
     if (code)
         return stk_dgram_fail(&port->layer, code, "peer=: %s", error.text);
     port->has_peer = true;
-    return 0;
+    return listening ? allow(port, "peer=", port->peer_key) : 0;
 }
 
-static int read_allowed_key(struct seal_port *port, const char *text, size_t len)
+static int read_allowed_key(struct seal_port *port, unsigned number, const char *text, size_t len)
 {
     struct stk_error error = {0};
     uint8_t key[STK_KEY_BYTES];
-    char one[128];
+    char one[128], name[32];
 
     snprintf(one, sizeof(one), "%.*s", (int)(len < sizeof(one) ? len : sizeof(one) - 1), text);
+    snprintf(name, sizeof(name), "allow=, key %u", number);
     const int code = stk_key_parse(key, one, &error);
     if (code)
-        return stk_dgram_fail(&port->layer, code, "allow=, key %u: %s", port->allowed_count + 1,
-                              error.text);
-    if (crypto_sign_ed25519_pk_to_curve25519(port->allowed[port->allowed_count], key))
-        return stk_dgram_fail(&port->layer, STK_ESYNTAX, "allow=, key %u is a weak key",
-                              port->allowed_count + 1);
-    port->allowed_count++;
-    return 0;
+        return stk_dgram_fail(&port->layer, code, "%s: %s", name, error.text);
+    return allow(port, name, key);
 }
 
 /* KEY+KEY+… */
@@ -98,19 +111,13 @@ static int read_allowed(struct seal_port *port, const char *text)
 {
     if (!text)
         return 0;
-    port->allowed = stk_alloc_zero(SEAL_ALLOWED_MAX * sizeof(*port->allowed));
-    if (!port->allowed)
-        return stk_dgram_fail(&port->layer, -ENOMEM, "no memory for the allowed keys");
-    for (const char *at = text;; at++) {
-        const size_t len = strcspn(at, "+");
-        if (port->allowed_count == SEAL_ALLOWED_MAX)
-            return stk_dgram_fail(&port->layer, STK_ELIMIT, "allow= takes at most %d keys",
-                                  SEAL_ALLOWED_MAX);
-        const int code = read_allowed_key(port, at, len);
+    for (unsigned number = 1;; number++, text++) {
+        const size_t len = strcspn(text, "+");
+        const int code = read_allowed_key(port, number, text, len);
         if (code)
             return code;
-        at += len;
-        if (!*at)
+        text += len;
+        if (!*text)
             return 0;
     }
 }
@@ -503,10 +510,11 @@ const struct stk_dgram_type stk_seal_layer = {
 };
 
 static const struct stk_option_type options[] = {
-    {"peer", STK_OPTION_TEXT, 0, 0, "the key of the peer to connect to"},
+    {"peer", STK_OPTION_TEXT, 0, 0, "the key of the peer to connect to; on a listener: as allow="},
     {"identity", STK_OPTION_TEXT, 0, 0,
      "file with this side's key (the program's, or a passing one)"},
-    {"allow", STK_OPTION_TEXT, 0, 0, "keys that may connect, joined by + (all)"},
+    {"allow", STK_OPTION_TEXT, 0, 0,
+     "keys that may connect, joined by + (that of peer=, else all)"},
     {"handshake-timeout", STK_OPTION_DURATION, 1000, UINT64_C(3600000000),
      "how long to wait for the peer's first answer (15s)"},
     {"keepalive", STK_OPTION_DURATION, 1000000, UINT64_C(3600000000),

@@ -97,16 +97,7 @@ static void on_stop(struct app *app)
 /* --- Starting ------------------------------------------------------------------------------------
  */
 
-/* peer= says whom to connect to: on a listener it would let everybody in. */
-static bool names_peer_in_vain(const struct stk_recipe *recipe, bool listens)
-{
-    const struct stk_segment *seal = stk_recipe_find(recipe, "seal");
-
-    return listens && seal != NULL && stk_segment_text(seal, "peer", NULL) != NULL &&
-           stk_segment_text(seal, "allow", NULL) == NULL;
-}
-
-static int check(const char *address, bool listens)
+static int check(const char *address)
 {
     struct stk_recipe *recipe;
     struct stk_error error;
@@ -116,13 +107,7 @@ static int check(const char *address, bool listens)
         return EXIT_USAGE;
     }
     const enum stk_shape shape = stk_recipe_shape(recipe);
-    const bool in_vain = names_peer_in_vain(recipe, listens);
     stk_recipe_unref(recipe);
-    if (in_vain) {
-        talk_error("seal,peer= keeps nobody out where this side listens");
-        talk_hint("write seal,allow=KEY");
-        return EXIT_USAGE;
-    }
     if (shape == STK_STREAM)
         return 0;
     talk_error("%s ends in %s, but two streams are joined", address,
@@ -151,7 +136,7 @@ static int start(struct stacks *s)
     int status = 0;
 
     for (int i = 0; i < 2 && status == 0; i++)
-        status = check(s->address[i], s->listens[i]);
+        status = check(s->address[i]);
     if (status == 0 && (uses_seal(s->address[0]) || uses_seal(s->address[1])))
         status = app_load_identity(&s->app);
     for (int i = 0; i < 2 && status == 0; i++)
