@@ -176,6 +176,22 @@ static void a_row_is_noted_as_its_counters_are(void)
     }
 }
 
+static void what_is_late_counts_the_packets_after_it(void)
+{
+    const uint64_t window = SEAL_REPLAY_WINDOW;
+    struct seal_replay replay = wide();
+
+    CU_ASSERT_TRUE(seal_replay_is_recent(&replay, 0, window - 1));
+    CU_ASSERT_FALSE(seal_replay_is_recent(&replay, 0, window));
+    CU_ASSERT_FALSE(seal_replay_is_recent(&replay, 0, UINT64_MAX));
+    seal_replay_note(&replay, 5000);
+    CU_ASSERT_TRUE(seal_replay_is_recent(&replay, 6000, window - 1));
+    CU_ASSERT_TRUE(seal_replay_is_recent(&replay, 4000, window - 1001));
+    CU_ASSERT_FALSE(seal_replay_is_recent(&replay, 4000, window - 1000));
+    CU_ASSERT_TRUE(seal_replay_is_recent(&replay, 5001 - window, 0));
+    CU_ASSERT_FALSE(seal_replay_is_recent(&replay, 5000 - window, 0));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -186,6 +202,7 @@ int main(void)
         {"nothing passes twice when the ring comes and goes",
          nothing_passes_twice_when_the_ring_comes_and_goes},
         {"a row is noted as its counters are", a_row_is_noted_as_its_counters_are},
+        {"what is late counts the packets after it", what_is_late_counts_the_packets_after_it},
         CU_TEST_INFO_NULL,
     };
 

@@ -16,6 +16,13 @@ bool seal_replay_is_fresh(const struct seal_replay *replay, uint64_t counter)
     return age < SEAL_REPLAY_WINDOW && !(replay->ring[word_of(counter)] & bit_of(counter));
 }
 
+bool seal_replay_is_recent(const struct seal_replay *replay, uint64_t counter, uint64_t later)
+{
+    const uint64_t age = counter < replay->next ? replay->next - 1 - counter : 0;
+
+    return later < SEAL_REPLAY_WINDOW && age < SEAL_REPLAY_WINDOW - later;
+}
+
 /* Clears the words between the old top and the new one: they hold counters of a lap ago. */
 static void advance(struct seal_replay *replay, uint64_t counter)
 {

@@ -30,6 +30,11 @@ struct seal_replay {
 
 /* True if the counter is new and not too old. */
 bool seal_replay_is_fresh(const struct seal_replay *replay, uint64_t counter);
+/*
+ * True if less than SEAL_REPLAY_WINDOW packets are known that were sent after this one, where
+ * `later` were sent after all that the counters are of.
+ */
+bool seal_replay_is_recent(const struct seal_replay *replay, uint64_t counter, uint64_t later);
 /* The counter must be fresh, and below UINT64_MAX. */
 void seal_replay_note(struct seal_replay *replay, uint64_t counter);
 /* `count` of them, 1 to 64, beginning with one that is not below `replay->next`. */

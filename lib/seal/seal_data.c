@@ -229,10 +229,15 @@ void seal_send_held(struct seal_association *a)
     const uint64_t now_us = seal_now(a->port);
     struct seal_session *s = seal_session_to_send(a, now_us);
     struct seal_path *path = seal_path_active(a);
-    void *key = held && s ? seal_session_key(a, &s->send, now_us) : NULL;
 
-    if (!key || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD))
+    if (!held || !s)
         return;
+    /* Now or never: others go before it from now on, and it must not come after many of them. */
+    void *key = seal_session_key(a, &s->send, now_us);
+    if (!key || !seal_path_take(path, held->len + (size_t)SEAL_OVERHEAD)) {
+        seal_held_free(a);
+        return;
+    }
     uint8_t room[SEAL_MARGIN + sizeof(held->data) + SEAL_MARGIN];
     struct stk_run run = seal_path_run(a, path);
 
@@ -333,9 +338,9 @@ static void confirm(struct seal_association *a, struct seal_path *path)
     if (a->attempt && a->attempt->yielded)
         seal_attempt_free(a);
     a->port->stats.handshakes++;
+    seal_send_held(a);
     if (a->state == SEAL_ANSWERING)
         seal_life_ready(a);
-    seal_send_held(a);
     seal_life_arm(a);
 }
 
@@ -434,10 +439,16 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
     }
 }
 
-static bool may_open(const struct seal_session *s, uint64_t counter, struct stk_seal_stats *stats)
+/*
+ * Neither again nor late, by the packets that are known to have been sent after it: what stands
+ * above may then write the low bits of its own numbers only.
+ */
+static bool may_open(const struct seal_session *s, uint64_t counter, uint64_t later,
+                     struct stk_seal_stats *stats)
 {
     if (counter < SEAL_REJECT_AFTER_PACKETS &&
-        (counter >= s->replay.next || seal_replay_is_fresh(&s->replay, counter)))
+        (counter >= s->replay.next || seal_replay_is_fresh(&s->replay, counter)) &&
+        (later == 0 || seal_replay_is_recent(&s->replay, counter, later)))
         return true;
     stats->replayed++;
     return false;
@@ -460,7 +471,8 @@ void seal_take_sealed(struct seal_port *port, const struct stk_run *run)
             port->stats.forged += run->count - from;
             return;
         }
-        while (to < run->count && may_open(s, counters[to], &port->stats))
+        const uint64_t later = seal_session_sent_later(a, s);
+        while (to < run->count && may_open(s, counters[to], later, &port->stats))
             to++;
         if (to > from) {
             const struct stk_run part = part_of(run, from, to);

@@ -270,6 +270,10 @@ static void take_session(struct seal_association *a, const struct stk_run *run, 
     }
     if (a->attempt->tag != a->tag)
         return_to_tag(a, a->attempt->tag);
+    /* What the peer initiated before it answered is void: a datagram in that is older than others.
+     */
+    if (second->timestamp > a->received_timestamp)
+        a->received_timestamp = second->timestamp;
     seal_attempt_free(a);
     seal_answer_free(a); /* its session ends here, so it must not be repeated */
     seal_session_switch(a, session);
@@ -283,11 +287,11 @@ static void take_session(struct seal_association *a, const struct stk_run *run, 
         seal_path_received(path, len);
         seal_path_heard(a, path, true, false);
     }
+    seal_send_held(a);
     if (a->state == SEAL_INITIATING || a->state == SEAL_ANSWERING)
         seal_life_ready(a);
     if (second->datagram_len)
         seal_hand_up(a, run, second->datagram, second->datagram_len);
-    seal_send_held(a);
     seal_life_soon(a);
     seal_life_arm(a);
 }

@@ -66,17 +66,20 @@ bool seal_answer_send(struct seal_association *a, const uint8_t *datagram, size_
 {
     struct seal_answer *answer = a->answer;
     struct seal_second second = {.status = SEAL_ACCEPTED, .cipher = (uint8_t)answer->aead->bit};
-    const bool takes = len > 0 && fits_answer(a, len);
     struct seal_session *session;
     size_t packet_len;
 
     assert(!answer->sent);
+    seal_session_drop(a, a->next);
+    /* Whoever has keys to send with does so: a response may be held up, and others overtake it. */
+    const bool takes =
+        len > 0 && fits_answer(a, len) && !seal_session_to_send(a, seal_now(a->port));
     if (takes) {
         second.datagram = datagram;
         second.datagram_len = (uint16_t)len;
     }
-    seal_session_drop(a, a->next);
     second.index = seal_index_new(a);
+    second.timestamp = a->sent_timestamp;
     if (make_response(&answer->noise, answer->remote_index, &second, answer->packet, &packet_len) ||
         seal_session_new(a, &answer->noise, answer->aead, second.index, answer->remote_index,
                          &session)) {

@@ -94,14 +94,23 @@ struct seal_session *seal_session_by_index(struct seal_association *a, uint32_t 
     return s && s->local_index == index ? s : NULL;
 }
 
+static bool is_usable(const struct seal_session *s, uint64_t now_us)
+{
+    return s && now_us - s->born_us < SEAL_REJECT_AFTER_US &&
+           s->counter < SEAL_REJECT_AFTER_PACKETS - STK_RUN_COUNT_MAX;
+}
+
 struct seal_session *seal_session_to_send(struct seal_association *a, uint64_t now_us)
 {
-    struct seal_session *s = a->current ? a->current : a->next;
+    if (is_usable(a->current, now_us))
+        return a->current;
+    return is_usable(a->next, now_us) ? a->next : NULL;
+}
 
-    if (!s || now_us - s->born_us >= SEAL_REJECT_AFTER_US ||
-        s->counter >= SEAL_REJECT_AFTER_PACKETS - STK_RUN_COUNT_MAX)
-        return NULL;
-    return s;
+/* The first packet in the next one makes it the current one, so nothing has come in it yet. */
+uint64_t seal_session_sent_later(const struct seal_association *a, const struct seal_session *s)
+{
+    return s == a->previous && a->current ? a->current->replay.next : 0;
 }
 
 /*

@@ -279,8 +279,13 @@ void *seal_session_key(struct seal_association *a, struct seal_key *key, uint64_
 void seal_session_drop(struct seal_association *a, struct seal_session *session);
 void seal_session_expire(struct seal_association *a, uint64_t now_us);
 struct seal_session *seal_session_by_index(struct seal_association *a, uint32_t index);
-/* The one to send with; NULL if there is none that is fresh enough. */
+/*
+ * The one to send with; NULL if there is none that is fresh enough. Whoever has sent with one never
+ * sends with an older one again: that is how a receiver knows what is late.
+ */
 struct seal_session *seal_session_to_send(struct seal_association *a, uint64_t now_us);
+/* How many packets the peer is known to have sent since it stopped using this session. */
+uint64_t seal_session_sent_later(const struct seal_association *a, const struct seal_session *s);
 /* Our initiation was answered. */
 void seal_session_switch(struct seal_association *a, struct seal_session *session);
 /* The peer has sent something with the keys that we answered with. */

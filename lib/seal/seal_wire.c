@@ -51,6 +51,7 @@ int seal_second_parse(struct seal_second *second, const uint8_t *payload, size_t
     second->cipher = stk_read_u8(&in);
     second->datagram_len = stk_read_be16(&in);
     second->index = stk_read_be32(&in);
+    second->timestamp = stk_read_be64(&in);
     second->datagram = stk_read_bytes(&in, second->datagram_len);
     return in.failed || second->datagram_len > SEAL_FIRST_DATAGRAM_MAX ? -1 : 0;
 }
@@ -64,6 +65,7 @@ size_t seal_second_write(const struct seal_second *second, uint8_t *payload)
     stk_write_u8(&out, second->cipher);
     stk_write_be16(&out, second->datagram_len);
     stk_write_be32(&out, second->index);
+    stk_write_be64(&out, second->timestamp);
     stk_write_bytes(&out, second->datagram, second->datagram_len);
     assert(!out.failed);
     return (size_t)(out.at - payload);

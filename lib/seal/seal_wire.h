@@ -7,7 +7,8 @@
  *               49 ciphers (1), 50 datagram length (2), 52 datagram, zeros
  *   response    0 type 0xC2, 1 version, 2 zero (2), 4 receiver index (4), 8 ephemeral (32),
  *               40 sealed payload (n + 16), mac1 (16)
- *     payload   0 status (1), 1 cipher (1), 2 datagram length (2), 4 sender index (4), 8 datagram
+ *     payload   0 status (1), 1 cipher (1), 2 datagram length (2), 4 sender index (4),
+ *               8 timestamp (8), 16 datagram
  *   cookie      0 type 0xC3, 1 version, 2 zero (2), 4 receiver index (4), 8 nonce (24),
  *               32 sealed cookie (16 + 16)
  *   data        0 type 0xC4, 1 zero (3), 4 receiver index (4), 8 counter (8), 16 ciphertext, tag
@@ -58,7 +59,7 @@ enum {
 
     SEAL_HANDSHAKE_HEADER = 8,
     SEAL_FIRST_FIELDS = 52, /* of an initiation's payload before the datagram */
-    SEAL_SECOND_FIELDS = 8,
+    SEAL_SECOND_FIELDS = 16,
     SEAL_HEADER = 16, /* of data and control */
     SEAL_OVERHEAD = SEAL_HEADER + 16,
     SEAL_CHALLENGE_BYTES = SEAL_OVERHEAD + 1 + SEAL_TOKEN, /* a whole packet */
@@ -78,7 +79,7 @@ enum {
 };
 
 static_assert(SEAL_INITIATION_OVERHEAD == 188, "as docs/seal.md says");
-static_assert(SEAL_RESPONSE_OVERHEAD == 80, "as docs/seal.md says");
+static_assert(SEAL_RESPONSE_OVERHEAD == 88, "as docs/seal.md says");
 static_assert(SEAL_COOKIE_SIZE == 64, "as docs/seal.md says");
 static_assert(SEAL_RESPONSE_OVERHEAD <= SEAL_AMPLIFICATION * SEAL_INITIATION_MIN,
               "an answer without datagram always fits");
@@ -99,6 +100,7 @@ struct seal_second {
     uint8_t status; /* enum seal_status, or one of a later version */
     uint8_t cipher; /* enum seal_cipher */
     uint32_t index;
+    uint64_t timestamp; /* of the newest initiation of this side's own; 0: there was none */
     uint16_t datagram_len;
     const uint8_t *datagram;
 };
