@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GET(path)       "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define GET_CLOSE(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
 enum { BENCH_TURNS_MAX = 200000 };
 
 struct bench {
@@ -15,17 +18,26 @@ struct bench {
     struct stk_http_server *server;
 };
 
-static inline void bench_begin(struct bench *b, const struct stk_http_handler *handler, void *user,
+/* On `b->loop`. */
+static inline void bench_serve(struct bench *b, const struct stk_http_handler *handler, void *user,
                                const struct stk_http_server_options *options)
 {
     struct stk_error error = {0};
 
-    *b = (struct bench){0};
-    if (stk_loop_new(NULL, &b->loop) < 0 || stk_http_serve(b->loop, "/memory/web/http", handler,
-                                                           user, options, &b->server, &error) < 0) {
+    if (stk_http_serve(b->loop, "/memory/web/http", handler, user, options, &b->server, &error) <
+        0) {
         fprintf(stderr, "no server: %s\n", error.text);
         abort();
     }
+}
+
+static inline void bench_begin(struct bench *b, const struct stk_http_handler *handler, void *user,
+                               const struct stk_http_server_options *options)
+{
+    *b = (struct bench){0};
+    if (stk_loop_new(NULL, &b->loop) < 0)
+        abort();
+    bench_serve(b, handler, user, options);
 }
 
 static inline void bench_end(struct bench *b)

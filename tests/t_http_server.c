@@ -141,9 +141,7 @@ static char *talk(const char *text)
     return got;
 }
 
-#define GET(path)       "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
-#define GET_CLOSE(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-#define COMMON          "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: test\r\n"
+#define COMMON "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: test\r\n"
 #define OK(len, rest, body)                                                                        \
     "HTTP/1.1 200 OK\r\n" COMMON "Content-Type: text/plain\r\nContent-Length: " len "\r\n" rest    \
     "\r\n" body
@@ -425,7 +423,7 @@ static void timeouts_end_slow_clients(void)
         .header_timeout_us = 30000,
         .idle_timeout_us = 30000,
         .stall_timeout_us = 30000,
-        .body_min_rate = 1000000,
+        .min_rate = 1000000,
     };
     struct bench b;
     struct site site = {0};

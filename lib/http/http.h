@@ -92,10 +92,11 @@ struct stk_http_server_options {
     unsigned requests_per_connection; /* 1000 */
     uint64_t header_timeout_us;       /* from the first byte, or accept, to the whole head: 10 s */
     uint64_t idle_timeout_us;         /* between requests: 60 s */
-    uint64_t stall_timeout_us;        /* a response of which nothing is delivered: 60 s */
-    uint64_t body_min_rate;           /* bytes per second of a body that is not held: 256 */
-    const char *server_name;          /* value of the Server field; NULL: none */
-    int64_t (*wall_clock_s)(void);    /* for the Date field; NULL: the system's */
+    /* A client that is waited for moves `min_rate` bytes per second, averaged over each
+     * stall_timeout_us, or all that there is: 256, 60 s. */
+    uint64_t min_rate, stall_timeout_us;
+    const char *server_name;       /* value of the Server field; NULL: none */
+    int64_t (*wall_clock_s)(void); /* for the Date field; NULL: the system's */
 };
 
 /*

@@ -6,7 +6,7 @@ enum {
     BODY_BYTES_DEFAULT = 16 * 1024 * 1024,
     CONNECTIONS_DEFAULT = 1000,
     REQUESTS_DEFAULT = 1000,
-    BODY_RATE_DEFAULT = 256,
+    RATE_DEFAULT = 256,
     HEADER_TIMEOUT_US = 10 * 1000 * 1000,
     IDLE_TIMEOUT_US = 60 * 1000 * 1000,
     STALL_TIMEOUT_US = 60 * 1000 * 1000,
@@ -31,27 +31,33 @@ static void arm(struct http_server_conn *sc, uint64_t delay_us)
     stk_timer_in(&sc->timer, delay_us);
 }
 
-/* A sender below the rate pays for it only while its bytes are wanted. */
-static bool is_too_slow(struct http_server_conn *sc)
+static struct http_pace_rule pace_rule(const struct http_server_conn *sc)
 {
-    const struct stk_http_exchange *x = &sc->exchange;
-    const uint64_t got = sc->read_bytes - sc->read_bytes_before;
+    const struct stk_http_server_options *o = &sc->server->options;
 
-    sc->read_bytes_before = sc->read_bytes;
-    return x->request == HTTP_REQUEST_BODY && !x->held &&
-           got < sc->server->options.body_min_rate * tick_us(sc) / 1000000;
+    return (struct http_pace_rule){.timeout_us = o->stall_timeout_us, .rate = o->min_rate};
 }
 
-static bool is_stalled(struct http_server_conn *sc)
+/* A slow sender pays for it only while its bytes are wanted. */
+static bool sends_too_slowly(struct http_server_conn *sc)
+{
+    const struct stk_http_exchange *x = &sc->exchange;
+    const struct http_pace_rule rule = pace_rule(sc);
+
+    if (x->request != HTTP_REQUEST_BODY || x->held) {
+        sc->sending = (struct http_pace){0};
+        return false;
+    }
+    return http_pace_is_lost(&sc->sending, &rule, sc->read_bytes, UINT64_MAX, tick_us(sc));
+}
+
+static bool takes_too_slowly(struct http_server_conn *sc)
 {
     const uint64_t delivered = http_out_delivered(&sc->out);
+    const struct http_pace_rule rule = pace_rule(sc);
 
-    if (http_out_is_empty(&sc->out) || delivered != sc->delivered_before)
-        sc->stalled_us = 0;
-    else
-        sc->stalled_us += tick_us(sc);
-    sc->delivered_before = delivered;
-    return sc->stalled_us >= sc->server->options.stall_timeout_us;
+    return http_pace_is_lost(&sc->taking, &rule, delivered, sc->out.total_bytes - delivered,
+                             tick_us(sc));
 }
 
 /* Who is answered already is not told of it, but no longer waited for either. */
@@ -66,6 +72,14 @@ static void end_slow_body(struct http_server_conn *sc)
     arm(sc, tick_us(sc));
 }
 
+/* What is written already goes out still, and the clock goes on for whoever takes it. */
+static void close_conn(struct http_server_conn *sc)
+{
+    sc->ending = true;
+    arm(sc, tick_us(sc));
+    stk_conn_close(sc->conn);
+}
+
 static void timer_fired(struct stk_timer *timer)
 {
     struct http_server_conn *sc = STK_CONTAINER(timer, struct http_server_conn, timer);
@@ -74,15 +88,14 @@ static void timer_fired(struct stk_timer *timer)
         /* While nothing is read the loss of a connection shows here only. */
         if (stk_conn_error(sc->conn) != NULL)
             http_break(sc, -ECONNRESET, "the connection is lost");
-        else if (is_stalled(sc))
-            http_break(sc, -ETIMEDOUT, "the client takes nothing of the response");
-        else if (!sc->ending && is_too_slow(sc))
+        else if (takes_too_slowly(sc))
+            http_break(sc, -ETIMEDOUT, "the client takes the response too slowly");
+        else if (!sc->ending && sends_too_slowly(sc))
             end_slow_body(sc);
         else
             arm(sc, tick_us(sc));
     } else if (http_reader_is_idle(&sc->reader)) {
-        sc->ending = true;
-        stk_conn_close(sc->conn);
+        close_conn(sc);
     } else {
         http_refuse(sc, 408, "the request's head comes too slowly");
     }
@@ -150,10 +163,8 @@ static void settle(struct stk_task *task)
     const bool complete = x->request == HTTP_REQUEST_ENDED;
     end_exchange(sc, !refused);
     if (refused || x->last || !complete) {
-        sc->ending = true;
-        stk_timer_stop(&sc->timer);
         stk_conn_resume(sc->conn);
-        stk_conn_close(sc->conn);
+        close_conn(sc);
     } else {
         next_request(sc);
     }
@@ -170,7 +181,7 @@ static void begin_exchange(struct http_server_conn *sc, bool body_waits)
     *x = (struct stk_http_exchange){.request = HTTP_REQUEST_BODY};
     x->continued = !head->expect_continue || sc->reader.state == HTTP_READ_COMPLETE || body_waits;
     sc->requests++;
-    sc->read_bytes_before = sc->read_bytes;
+    sc->sending = (struct http_pace){0};
     arm(sc, tick_us(sc));
     sc->server->handler->head(x, head);
     if (!x->continued && !x->broken && x->response == HTTP_RESPONSE_NONE &&
@@ -267,8 +278,7 @@ static void finished(struct stk_conn *conn)
     } else if (http_has_exchange(sc)) {
         sc->exchange.last = true;
     } else {
-        sc->ending = true;
-        stk_conn_close(conn);
+        close_conn(sc);
     }
 }
 
@@ -379,7 +389,7 @@ static void fill_in_defaults(struct stk_http_server_options *o)
     DEFAULT(o->header_timeout_us, HEADER_TIMEOUT_US);
     DEFAULT(o->idle_timeout_us, IDLE_TIMEOUT_US);
     DEFAULT(o->stall_timeout_us, STALL_TIMEOUT_US);
-    DEFAULT(o->body_min_rate, BODY_RATE_DEFAULT);
+    DEFAULT(o->min_rate, RATE_DEFAULT);
 }
 
 int stk_http_server_new(struct stk_loop *loop, const struct stk_http_handler *handler, void *user,
@@ -474,8 +484,7 @@ void stk_http_server_close(struct stk_http_server *server)
         if (http_has_exchange(sc)) {
             sc->exchange.last = true;
         } else {
-            sc->ending = true;
-            stk_conn_close(sc->conn);
+            close_conn(sc);
         }
     }
     forget_server(server);

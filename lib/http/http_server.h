@@ -2,6 +2,7 @@
 #ifndef STK_HTTP_SERVER_H
 #define STK_HTTP_SERVER_H
 
+#include "http_pace.h"
 #include "http_reader.h"
 #include "http_writer.h"
 
@@ -45,8 +46,8 @@ struct http_server_conn {
     struct stk_http_exchange exchange;
     unsigned requests;
     bool ending; /* nothing is read any more */
-    uint64_t read_bytes, read_bytes_before;
-    uint64_t delivered_before, stalled_us;
+    uint64_t read_bytes;
+    struct http_pace sending, taking; /* of the client: requests' bodies, and responses */
 };
 
 static inline struct http_server_conn *http_conn_of(const struct stk_http_exchange *exchange)

@@ -188,5 +188,3 @@ uint64_t http_out_delivered(const struct http_out *out)
 
     return left < out->total_bytes ? out->total_bytes - left : 0;
 }
-
-bool http_out_is_empty(const struct http_out *out) { return waiting(out) == 0; }

@@ -46,6 +46,5 @@ int http_out_last_chunk(struct http_out *out);
 bool http_out_flush(struct http_out *out);
 /* Bytes that the other side is known to have taken. */
 uint64_t http_out_delivered(const struct http_out *out);
-bool http_out_is_empty(const struct http_out *out); /* delivered == total */
 
 #endif
