@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 enum {
-    CIPHER_HEADER = 16, /* bytes that are authenticated with each datagram */
+    CIPHER_HEADER = 9,  /* bytes that are authenticated with each datagram, … */
+    CIPHER_COUNTER = 4, /* … its counter at their end */
     CIPHER_NONCE = 12,
     CIPHER_TAG = 16, /* behind the ciphertext */
 };

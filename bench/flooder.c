@@ -76,15 +76,15 @@ static size_t make_forged(uint8_t *packet)
 {
     const size_t len = make_replay(packet);
 
-    packet[0] = rand() % 2 ? SEAL_DATA : SEAL_CONTROL;
-    stk_store_be64(packet + 8, stk_load_be64(packet + 8) + (uint64_t)(rand() % 1000000));
+    seal_header_write(packet, rand() % 2 ? SEAL_DATA : SEAL_CONTROL, seal_header_index(packet),
+                      seal_header_counter(packet, 0) + (uint64_t)(rand() % 1000000));
     packet[SEAL_HEADER + (size_t)rand() % (len - SEAL_HEADER)] ^= (uint8_t)(1 << rand() % 8);
     return rand() % 4 ? len : SEAL_OVERHEAD + (size_t)rand() % (len - SEAL_OVERHEAD);
 }
 
 static size_t make_other(uint8_t *packet)
 {
-    const uint32_t index = stk_load_be32(flooder->board->records[0].data + 4);
+    const uint32_t index = seal_header_index(flooder->board->records[0].data);
     const size_t len = 1 + (size_t)rand() % 1400;
 
     switch (rand() % 3) {

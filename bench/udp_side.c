@@ -36,7 +36,7 @@ static int open_socket(void)
 static const uint8_t *nonce_of(const uint8_t *header, uint8_t nonce[CIPHER_NONCE])
 {
     memset(nonce, 0, CIPHER_NONCE);
-    memcpy(nonce, header, sizeof(uint64_t));
+    memcpy(nonce, header + CIPHER_HEADER - CIPHER_COUNTER, CIPHER_COUNTER);
     return nonce;
 }
 
@@ -169,7 +169,8 @@ struct outflow {
     void *cipher;
     size_t payload_bytes, datagram_bytes;
     int fd;
-    uint64_t counter, sent, acked, window_bytes;
+    uint64_t sent, acked, window_bytes;
+    uint32_t counter;
     uint8_t run[RUN_BYTES];
 };
 
@@ -182,7 +183,7 @@ static bool fill_datagram(struct outflow *out, uint8_t *data, const uint8_t *pay
         return true;
     }
     memset(data, 0, CIPHER_HEADER);
-    memcpy(data, &out->counter, sizeof out->counter);
+    memcpy(data + CIPHER_HEADER - CIPHER_COUNTER, &out->counter, CIPHER_COUNTER);
     out->counter++;
     return out->type->seal(out->cipher, nonce_of(data, nonce), data, data + CIPHER_HEADER, payload,
                            out->payload_bytes);

@@ -97,15 +97,14 @@ static void send_sealed(enum seal_message type, const uint8_t *data, size_t len)
 {
     struct seal_association *association = world_association(a, id);
     struct seal_session *s = association ? association->current : NULL;
-    uint8_t packet[WORLD_PACKET_MAX] = {(uint8_t)type};
+    uint8_t packet[WORLD_PACKET_MAX] = {0};
     struct stk_run run = {.data = packet + SEAL_HEADER, .count = 1};
 
     if (!s)
         return;
     run.size = run.last_size = (uint16_t)(len < 1500 ? len : 1500);
     memcpy(run.data, data, run.size);
-    stk_store_be32(packet + 4, s->remote_index);
-    stk_store_be64(packet + 8, s->counter);
+    seal_header_write(packet, type, s->remote_index, s->counter);
     s->send.aead->seal_run(seal_session_key(association, &s->send, seal_now(association->port)),
                            &run, SEAL_HEADER, s->counter++);
     world_inject(&world, &a->addr, &b->addr, packet, run.size + (size_t)SEAL_OVERHEAD);

@@ -188,13 +188,94 @@ static void noise_of_any_length_is_ignored(void)
 
 /* --- Counters ------------------------------------------------------------------------------ */
 
-static void counters_near_the_end_are_not_used(void)
+static void a_counter_is_rebuilt_as_the_one_nearest_to_the_next(void)
+{
+    const uint64_t half = UINT64_C(1) << 31, whole = UINT64_C(1) << 32;
+    const struct {
+        uint64_t next, counter;
+    } rows[] = {
+        {0, 0},
+        {0, half - 1},
+        {whole - 1, whole - 1},
+        {whole - 1, whole},
+        {whole, whole - 1},
+        {whole + 5, whole + 5 - half},
+        {whole + 5, whole + 4 + half},
+        {9 * whole + half, 9 * whole},
+        {9 * whole + half, 10 * whole - 1},
+        {SEAL_REJECT_AFTER_PACKETS, SEAL_REJECT_AFTER_PACKETS - 1},
+        {SEAL_REJECT_AFTER_PACKETS - half, SEAL_REJECT_AFTER_PACKETS - 1},
+    };
+    uint8_t header[SEAL_HEADER];
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        seal_header_write(header, SEAL_DATA, 7, rows[i].counter);
+        CU_ASSERT_EQUAL(seal_header_counter(header, rows[i].next), rows[i].counter);
+        CU_ASSERT_EQUAL(seal_header_index(header), 7);
+    }
+}
+
+/* As if all packets up to this one had been sent and received. */
+static void go_on_at(uint64_t counter)
+{
+    struct seal_session *r = world_association(b, b->retained)->current;
+
+    world_association(a, id)->current->counter = counter;
+    if (counter > r->replay.next)
+        seal_replay_note(&r->replay, counter - 1);
+}
+
+static void counters_go_on_beyond_32_bits(void)
+{
+    struct world_packet late;
+
+    establish();
+    const struct seal_session *r = world_association(b, b->retained)->current;
+    go_on_at((UINT64_C(1) << 32) - 2);
+    world_send_number(a, id, 1);
+    world.filter = drop_all;
+    world_send_number(a, id, 2);
+    late = world.log[world.logged - 1];
+    world.filter = NULL;
+    for (unsigned i = 3; i < 10; i++)
+        world_send_number(a, id, i);
+    world_run(&world, SECOND / 10);
+    for (int i = 0; i < 2; i++) {
+        world_inject(&world, &late.from, &late.to, late.data, late.len);
+        world_run(&world, SECOND / 10);
+    }
+    for (unsigned i = 1; i < 10; i++)
+        CU_ASSERT_EQUAL(b->seen[i], 1);
+    /* So many packets ask for new keys: these are the old ones by now. */
+    CU_ASSERT_PTR_EQUAL_FATAL(world_association(b, b->retained)->previous, r);
+    CU_ASSERT_EQUAL(r->replay.next, (UINT64_C(1) << 32) + 7);
+    end();
+}
+
+static void a_counter_too_far_ahead_to_be_rebuilt_harms_nothing(void)
 {
     establish();
     struct seal_session *s = world_association(a, id)->current;
-    struct seal_session *r = world_association(b, b->retained)->current;
+    const uint64_t counter = s->counter, forged = stats_of(b).forged;
 
-    s->counter = SEAL_REJECT_AFTER_PACKETS - STK_RUN_COUNT_MAX - 1;
+    s->counter += UINT64_C(3) << 30;
+    world_send_number(a, id, 1);
+    world_run(&world, SECOND / 10);
+    CU_ASSERT_EQUAL(b->seen[1], 0);
+    CU_ASSERT_EQUAL(stats_of(b).forged, forged + 1);
+    s->counter = counter;
+    world_send_number(a, id, 2);
+    world_run(&world, SECOND / 10);
+    CU_ASSERT_EQUAL(b->seen[2], 1);
+    end();
+}
+
+static void counters_near_the_end_are_not_used(void)
+{
+    establish();
+    const struct seal_session *r = world_association(b, b->retained)->current;
+
+    go_on_at(SEAL_REJECT_AFTER_PACKETS - STK_RUN_COUNT_MAX - 1);
     world_send_number(a, id, 1);
     world_run(&world, WORLD_DELAY_US + 1000);
     CU_ASSERT_EQUAL(b->seen[1], 1);
@@ -219,9 +300,7 @@ static void a_counter_beyond_the_end_is_refused_even_if_genuine(void)
         struct stk_run run = {
             .data = packet + SEAL_HEADER, .stride = 2, .size = 2, .last_size = 2, .count = 1};
         memset(packet, 0, sizeof(packet));
-        packet[0] = SEAL_DATA;
-        stk_store_be32(packet + 4, s->remote_index);
-        stk_store_be64(packet + 8, edges[i]);
+        seal_header_write(packet, SEAL_DATA, s->remote_index, edges[i]);
         void *key = seal_session_key(world_association(a, id), &s->send, seal_now(world_seal(a)));
         CU_ASSERT_PTR_NOT_NULL_FATAL(key);
         s->send.aead->seal_run(key, &run, SEAL_HEADER, edges[i]);
@@ -241,7 +320,7 @@ static void many_packets_make_new_keys(void)
     establish();
     struct seal_session *s = world_association(a, id)->current;
 
-    s->counter = s->send.aead->rekey_after_packets - 1;
+    go_on_at(s->send.aead->rekey_after_packets - 1);
     world_send_number(a, id, 1);
     world_send_number(a, id, 2);
     world_run(&world, SECOND);
@@ -559,6 +638,11 @@ int main(void)
          every_flipped_byte_of_a_response_is_ignored},
         {"every flipped byte of data is ignored", every_flipped_byte_of_data_is_ignored},
         {"noise of any length is ignored", noise_of_any_length_is_ignored},
+        {"a counter is rebuilt as the one nearest to the next",
+         a_counter_is_rebuilt_as_the_one_nearest_to_the_next},
+        {"counters go on beyond 32 bits", counters_go_on_beyond_32_bits},
+        {"a counter too far ahead to be rebuilt harms nothing",
+         a_counter_too_far_ahead_to_be_rebuilt_harms_nothing},
         {"counters near the end are not used", counters_near_the_end_are_not_used},
         {"a counter beyond the end is refused even if genuine",
          a_counter_beyond_the_end_is_refused_even_if_genuine},

@@ -9,12 +9,8 @@
 static void write_headers(const struct stk_run *run, enum seal_message type, uint32_t index,
                           uint64_t counter)
 {
-    for (unsigned i = 0; i < run->count; i++) {
-        uint8_t *header = stk_run_at(run, i) - SEAL_HEADER;
-        stk_store_be32(header, (uint32_t)type << 24);
-        stk_store_be32(header + 4, index);
-        stk_store_be64(header + 8, counter + i);
-    }
+    for (unsigned i = 0; i < run->count; i++)
+        seal_header_write(stk_run_at(run, i) - SEAL_HEADER, type, index, counter + i);
 }
 
 /* Seals in place, tails from elsewhere too, and turns the run of datagrams into one of packets. */
@@ -456,14 +452,15 @@ static bool may_open(const struct seal_session *s, uint64_t counter, uint64_t la
 
 void seal_take_sealed(struct seal_port *port, const struct stk_run *run)
 {
-    const uint32_t index = stk_load_be32(run->data + 4);
+    const uint32_t index = seal_header_index(run->data);
     struct seal_association *a = seal_association_by_index(port, index);
+    const struct seal_session *first = a && !a->freed ? seal_session_by_index(a, index) : NULL;
     uint64_t counters[STK_RUN_COUNT_MAX];
     unsigned from = 0;
 
     assert(run->count <= STK_RUN_COUNT_MAX);
-    for (unsigned i = 0; i < run->count; i++)
-        counters[i] = stk_load_be64(stk_run_at(run, i) + 8);
+    for (unsigned i = 0; first && i < run->count; i++)
+        counters[i] = seal_header_counter(stk_run_at(run, i), first->replay.next);
     while (from < run->count) {
         struct seal_session *s = a && !a->freed ? seal_session_by_index(a, index) : NULL;
         unsigned to = from;

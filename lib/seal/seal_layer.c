@@ -251,7 +251,7 @@ static unsigned count_alike(const struct stk_run *run, unsigned from)
     unsigned to = from + 1;
 
     while (to < run->count && stk_run_size(run, to) >= SEAL_OVERHEAD &&
-           !memcmp(stk_run_at(run, to), first, 8))
+           seal_header_is_alike(stk_run_at(run, to), first))
         to++;
     return to - from;
 }

@@ -102,7 +102,5 @@ int seal_message_type(const uint8_t *packet, size_t len)
         return 0;
     if (!seal_is_sealed_type(packet[0]))
         return handshake_type(packet, len);
-    if (len < SEAL_OVERHEAD || packet[1] || stk_load_be16(packet + 2))
-        return 0;
-    return packet[0];
+    return len >= SEAL_OVERHEAD ? packet[0] : 0;
 }

@@ -11,7 +11,7 @@
  *               8 timestamp (8), 16 datagram
  *   cookie      0 type 0xC3, 1 version, 2 zero (2), 4 receiver index (4), 8 nonce (24),
  *               32 sealed cookie (16 + 16)
- *   data        0 type 0xC4, 1 zero (3), 4 receiver index (4), 8 counter (8), 16 ciphertext, tag
+ *   data        0 type 0xC4, 1 receiver index (4), 5 low half of the counter (4), 9 ciphertext, tag
  *   control     the same with type 0xC5; plaintext: 0 kind (1), 1 body
  *
  * The first bytes lie apart from those of STUN, TURN channels, DTLS and RTP (RFC 7983), so that
@@ -20,6 +20,7 @@
 #ifndef STK_SEAL_WIRE_H
 #define STK_SEAL_WIRE_H
 
+#include "base.h"
 #include "noise.h"
 
 #include <assert.h>
@@ -60,7 +61,7 @@ enum {
     SEAL_HANDSHAKE_HEADER = 8,
     SEAL_FIRST_FIELDS = 52, /* of an initiation's payload before the datagram */
     SEAL_SECOND_FIELDS = 16,
-    SEAL_HEADER = 16, /* of data and control */
+    SEAL_HEADER = 9, /* of data and control */
     SEAL_OVERHEAD = SEAL_HEADER + 16,
     SEAL_CHALLENGE_BYTES = SEAL_OVERHEAD + 1 + SEAL_TOKEN, /* a whole packet */
 
@@ -120,6 +121,36 @@ int seal_message_type(const uint8_t *packet, size_t len);
 static inline int seal_is_sealed_type(int type)
 {
     return type == SEAL_DATA || type == SEAL_CONTROL;
+}
+
+/* --- The header of data and control ------------------------------------------------------------
+ */
+
+static inline void seal_header_write(uint8_t header[SEAL_HEADER], enum seal_message type,
+                                     uint32_t index, uint64_t counter)
+{
+    header[0] = (uint8_t)type;
+    stk_store_be32(header + 1, index);
+    stk_store_be32(header + 5, (uint32_t)counter);
+}
+
+static inline uint32_t seal_header_index(const uint8_t header[SEAL_HEADER])
+{
+    return stk_load_be32(header + 1);
+}
+
+/* The one nearest to `next` that has this low half. A wrong one opens nothing. */
+static inline uint64_t seal_header_counter(const uint8_t header[SEAL_HEADER], uint64_t next)
+{
+    const uint32_t ahead = stk_load_be32(header + 5) - (uint32_t)next;
+
+    return next + ahead - ((uint64_t)(ahead >> 31) << 32);
+}
+
+/* Do both have the type and the index in common? */
+static inline bool seal_header_is_alike(const uint8_t a[SEAL_HEADER], const uint8_t b[SEAL_HEADER])
+{
+    return a[0] == b[0] && seal_header_index(a) == seal_header_index(b);
 }
 
 #endif
