@@ -202,6 +202,14 @@ stacks() {
     check "a process" PROCESS "$(cat pr-connect.out)"
     reap $joiner
 
+    # As in "yes | head": who writes on is told, and not asked to end when time is over.
+    local command='trap "" PIPE; trap "echo asked >ending" TERM; while echo y; do :; done; '
+    command+='echo told >ending'
+    command=${command//' '/%20}
+    "$p2pcat" "/process/$command,stderr=null" - </dev/null 2>head.err | head -n 1 >head.out
+    check "a command whose output is not read to the end" told "$(cat ending)"
+    check_says "says who has had enough" head.err 'stdio: nobody reads'
+
     join pair listen:/ip4/127.0.0.1/tcp/0 listen:/unix/"$(sed 's|/|%2f|g' <<<"$dir")%2fpair.sock"
     await test -S pair.sock
     socat -u FILE:big "TCP:127.0.0.1:$port" &

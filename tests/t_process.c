@@ -248,6 +248,50 @@ static void a_failure_tells_more_than_unread_input(void)
     close_loop();
 }
 
+static bool has_exited;
+
+static void ask_whether_it_has_exited(struct stk_conn *conn, const struct stk_error *problem)
+{
+    has_exited = stk_conn_query(conn, STK_QUERY_EXIT_STATUS, &wait_status, sizeof wait_status) == 0;
+    talker_protocol.closed(conn, problem);
+}
+
+/* Without the news it would write on until the close deadline and be left behind. */
+static void who_writes_on_when_nobody_reads_gets_sigpipe(void)
+{
+    static const char *const commands[] = {"yes", /* the shell becomes it, or tells of it */
+                                           "yes; exit $?", /* the shell tells of it */
+                                           "trap '' PIPE; while echo y; do :; done; :"}; /* EPIPE */
+
+    struct stk_protocol protocol = talker_protocol;
+
+    protocol.closed = ask_whether_it_has_exited;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        open_loop();
+        begin(commands[i], ",stderr=null");
+        stk_conn_set_protocol(talker.conn, &protocol, &talker);
+        while (talker.received == 0 && stk_loop_turn(loop, -1) > 0)
+            continue;
+        CU_ASSERT_EQUAL(stk_conn_control(talker.conn, STK_CONTROL_UNREAD, 1), 0);
+        stk_conn_close(talker.conn);
+        talker_wait_closed(&talker, loop);
+        CU_ASSERT_TRUE(has_exited);
+        CU_ASSERT_EQUAL(talker.error.code, 0);
+        close_loop();
+    }
+}
+
+static void a_child_that_is_read_by_nobody_may_fail_all_the_same(void)
+{
+    open_loop();
+    begin("cat >/dev/null; exit 3", "");
+    CU_ASSERT_EQUAL(stk_conn_control(talker.conn, STK_CONTROL_UNREAD, 1), 0); /* not there yet */
+    stk_conn_close(talker.conn);
+    talker_wait_closed(&talker, loop);
+    CU_ASSERT_EQUAL(talker.error.code, STK_EEXIT);
+    close_loop();
+}
+
 static void a_command_that_does_not_exist_is_the_shells_127(void)
 {
     open_loop();
@@ -336,6 +380,9 @@ static CU_TestInfo tests[] = {
     {"a loop that goes takes live children with it", a_loop_that_goes_takes_live_children_with_it},
     {"input that it did not read is an error", input_that_it_did_not_read_is_an_error},
     {"a failure tells more than unread input", a_failure_tells_more_than_unread_input},
+    {"who writes on when nobody reads gets SIGPIPE", who_writes_on_when_nobody_reads_gets_sigpipe},
+    {"a child that is read by nobody may fail all the same",
+     a_child_that_is_read_by_nobody_may_fail_all_the_same},
     {"a command that does not exist is the shell's 127",
      a_command_that_does_not_exist_is_the_shells_127},
     {"many children leave no descriptor behind", many_children_leave_no_descriptor_behind},

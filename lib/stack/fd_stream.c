@@ -344,6 +344,19 @@ long stack_stream_send(struct stack_stream *s, const struct iovec *iov, int coun
 /* --- Closing and asking
  * --------------------------------------------------------------------------- */
 
+void stack_stream_close_input(struct stack_stream *s)
+{
+    const int in = s->in_fd;
+
+    assert(s->open && !is_shared(s));
+    if (in < 0)
+        return;
+    stk_watch_stop(&s->in);
+    s->in_fd = -1;
+    stk_loop_close_fd(stk_layer_loop(s->layer), in);
+    found_end(s);
+}
+
 void stack_stream_close(struct stack_stream *s, bool reset)
 {
     struct stk_loop *loop = stk_layer_loop(s->layer);

@@ -42,6 +42,9 @@ void stack_stream_await_input(struct stack_stream *stream);
 long stack_stream_recv(struct stack_stream *stream, const struct iovec *iov, int count);
 long stack_stream_send(struct stack_stream *stream, const struct iovec *iov, int count,
                        unsigned flags);
+/* Where the directions have descriptors of their own: nothing more is read, and whoever writes to
+ * the other end is told so by his system. Needs to be open. */
+void stack_stream_close_input(struct stack_stream *stream);
 /* Closes at once; with `reset`, so that a TCP peer sees a reset. Harmless when closed. */
 void stack_stream_close(struct stack_stream *stream, bool reset);
 /* STK_QUERY_UNSENT and STK_QUERY_LOCAL_ADDR. */

@@ -68,6 +68,7 @@ enum stk_query_key {
 /* What control() can change. */
 enum stk_control_key {
     STK_CONTROL_PRIORITY, /* among connections on one association: 0 goes first, 7 last */
+    STK_CONTROL_UNREAD,   /* 1: nobody reads what comes any more, and a child is to notice */
     STK_CONTROL_USER = 1000,
 };
 

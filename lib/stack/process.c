@@ -38,6 +38,7 @@ struct process {
     bool at_end;       /* stdout has ended; the status decides how recv goes on */
     bool stdin_broken; /* the child takes no more input: told when it has ended */
     bool ignores_status;
+    bool unread; /* nobody reads its output any more */
 };
 
 static struct process *process_of(struct stk_layer *layer)
@@ -269,6 +270,13 @@ static int spawn_guarded(struct process *process, const struct ends *ends)
     return 0;
 }
 
+/* As in a pipeline whose next command has ended: who writes on gets SIGPIPE. */
+static void close_output(struct process *process)
+{
+    if (process->stream.open)
+        stack_stream_close_input(&process->stream);
+}
+
 static void start(struct stk_layer *layer)
 {
     struct process *process = process_of(layer);
@@ -289,10 +297,21 @@ static void start(struct stk_layer *layer)
     close(ends.child_in);
     close(ends.child_out);
     stack_stream_open(&process->stream, ends.from_child, ends.to_child);
+    if (process->unread)
+        close_output(process);
 }
 
 /* --- Ending
  * ---------------------------------------------------------------------------------------- */
+
+/* It wrote on when we had stopped reading: the shell tells of such a child, or is it. */
+static bool ended_unread(const struct process *process)
+{
+    const int status = process->wait_status;
+
+    return process->unread && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE) ||
+                               (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGPIPE));
+}
 
 /* What the end means: 0 for success, else the sticky error. */
 static int verdict(struct process *process)
@@ -300,6 +319,8 @@ static int verdict(struct process *process)
     const char *const command = process->layer.segment->value;
     const int status = process->wait_status;
 
+    if (ended_unread(process))
+        return 0;
     if (!process->ignores_status && status == -1)
         return stk_layer_fail(&process->layer, STK_EEXIT,
                               "\"%.160s\" ended, but another part of this program took its status",
@@ -420,6 +441,19 @@ static int init(struct stk_layer *layer)
     return 0;
 }
 
+static int control(struct stk_layer *layer, int key, uint64_t value)
+{
+    struct process *process = process_of(layer);
+
+    if (key != STK_CONTROL_UNREAD)
+        return -ENOENT;
+    if (value != 1)
+        return -EINVAL;
+    process->unread = true;
+    close_output(process);
+    return 0;
+}
+
 static int query(struct stk_layer *layer, int key, void *out, size_t len)
 {
     struct process *process = process_of(layer);
@@ -447,6 +481,7 @@ static const struct stk_stream_type stream = {
     .send = send_bytes,
     .abort = abort_now,
     .query = query,
+    .control = control,
     .destroy = destroy,
 };
 

@@ -63,6 +63,18 @@ static void unblock(struct join_side *side)
     stk_conn_resume(side->conn);
 }
 
+/* What one side did because the other one had failed explains nothing. */
+static void note_error(struct join_side *side, const struct stk_error *error)
+{
+    struct join *join = side->join;
+
+    if (side->error.code != 0)
+        return;
+    side->error = *error;
+    if (join->failed == NULL && error->code != -ECONNABORTED)
+        join->failed = side;
+}
+
 /*
  * A local end that takes no more: the news would wait behind what it has to say, and that may wait
  * for the peer.
@@ -73,7 +85,7 @@ static void writing_failed(struct join_side *side)
 
     if (!side->local || error == NULL || side->error.code != 0)
         return;
-    side->error = *error;
+    note_error(side, error);
     stk_conn_abort(side->conn);
 }
 
@@ -142,16 +154,19 @@ static void end_other(struct join_side *side, const struct stk_error *error)
 
     if (other->conn == NULL || other->closed || other->keep)
         return;
-    if (error != NULL && !other->local && !side->exited)
+    if (error != NULL && !other->local && !side->exited) {
         stk_conn_fail(other->conn, -ECONNABORTED, "p2pcat", "the other side of the join failed");
-    else
-        stk_conn_close(other->conn);
+        return;
+    }
+    /* A command that writes on is told, as in a pipeline, and not heard out. */
+    stk_conn_control(other->conn, STK_CONTROL_UNREAD, 1);
+    stk_conn_close(other->conn);
 }
 
 static void side_closed(struct join_side *side, const struct stk_error *error)
 {
-    if (error != NULL && side->error.code == 0)
-        side->error = *error;
+    if (error != NULL)
+        note_error(side, error);
     take_stats(side);
     side->exited = side->conn != NULL && is_child_that_exited(side);
     side->closed = true;
@@ -229,13 +244,8 @@ void join_abort(struct join *join)
 
 const struct stk_error *join_error(const struct join *join, const struct join_side **side)
 {
-    const struct join_side *sides[] = {&join->a, &join->b};
-
-    /* What one side did because the other one failed explains nothing. */
-    for (int i = 0; i < 2; i++)
-        if (sides[i]->error.code != 0 && sides[i]->error.code != -ECONNABORTED) {
-            *side = sides[i];
-            return &sides[i]->error;
-        }
-    return NULL;
+    if (join->failed == NULL)
+        return NULL;
+    *side = join->failed;
+    return &join->failed->error;
 }

@@ -32,8 +32,9 @@ struct join {
     struct stk_task task;
     bool finish_with_peer; /* the end of one side is the end of both: nobody types on */
     uint64_t started_us;
-    struct stats stats;         /* of the first side that has any, taken before it closes */
-    const struct join_side *of; /* that side */
+    struct stats stats;             /* of the first side that has any, taken before it closes */
+    const struct join_side *of;     /* that side */
+    const struct join_side *failed; /* the one whose error explains the end */
     bool ended;
 };
 
