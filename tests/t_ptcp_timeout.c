@@ -358,6 +358,42 @@ static void who_alone_is_not_answered_does_not_doubt_the_path(void)
     }
 }
 
+/* Both write without end, for so long; what each has brought over. */
+static void transfer_for(uint64_t duration_us, uint64_t got[2])
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    got[0] = got[1] = 0;
+    do {
+        for (int i = 0; i < 2; i++) {
+            write_more(a[i]);
+            got[i] += pair_read(&pair, b[i]);
+        }
+    } while (pair_step(&pair, until_us));
+}
+
+/* Its peer has left, say, and the word of it got lost. */
+static void who_alone_is_not_answered_holds_nobody_back(void)
+{
+    const uint64_t rate_bytes_per_s = 1250000;
+    uint64_t got[2];
+
+    set_up(rate_bytes_per_s);
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    transfer_for(SECOND, got);
+    pair.tap = is_heard;
+    transfer_for(20 * SECOND, got);
+    CU_ASSERT_TRUE(a[1]->engine->recovery.pto_count > PTCP_PTO_ASIDE);
+    CU_ASSERT_TRUE(a[1]->engine->recovery.in_flight <= 2 * PTCP_PTO_PROBES * 1472);
+    CU_ASSERT_TRUE(got[0] > 16 * rate_bytes_per_s);
+    pair.tap = NULL;
+    transfer_for(10 * SECOND, got);
+    CU_ASSERT_TRUE(got[0] > 3 * rate_bytes_per_s);
+    CU_ASSERT_TRUE(got[1] > 3 * rate_bytes_per_s);
+    end(2);
+}
+
 static const struct stk_ptcp_options idle = {.idle_timeout_us = 60000000};
 
 static void the_idle_time_out_is_about_the_peer_s_life(void)
@@ -398,6 +434,7 @@ static CU_TestInfo tests[] = {
     {"a reset is said three times and no more", a_reset_is_said_three_times_and_no_more},
     {"all hear of it when many are aborted at once", all_hear_of_it_when_many_are_aborted_at_once},
     {"who was forgotten finds out", who_was_forgotten_finds_out},
+    {"who alone is not answered holds nobody back", who_alone_is_not_answered_holds_nobody_back},
     {"who alone is not answered does not doubt the path",
      who_alone_is_not_answered_does_not_doubt_the_path},
     {"the idle time-out is about the peer's life", the_idle_time_out_is_about_the_peer_s_life},

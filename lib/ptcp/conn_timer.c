@@ -225,6 +225,8 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         ptcp_recovery_timeout(&conn->engine->recovery, conn->path, now_us, &ptcp_conn_owner, conn);
         if (!late)
             ptcp_acks_hurry(&conn->engine->acks, now_us);
+        if (!late && ptcp_conn_stands_aside(conn))
+            ptcp_recovery_stand_aside(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
         PTCP_TRACE(conn->trace, updated, conn);
         if (!ptcp_conn_is_plain(conn) && !answered &&
             conn->engine->recovery.pto_count >= DOUBT_TIMEOUTS)

@@ -496,3 +496,13 @@ void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *pat
     recovery->probes = 0;
     recovery->pto_count = 0;
 }
+
+void ptcp_recovery_stand_aside(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                               const struct ptcp_recovery_owner *type, void *owner)
+{
+    const uint32_t pto_count = recovery->pto_count, probes = recovery->probes;
+
+    ptcp_recovery_abandon(recovery, path, type, owner);
+    recovery->pto_count = pto_count;
+    recovery->probes = probes;
+}
