@@ -36,7 +36,7 @@ static bool is_from_sender(enum kind kind) { return kind == PLAIN_FORGED || kind
 
 bool kind_has_recorded(enum kind kind, const struct record *record)
 {
-    return record->data[0] == (kind_is_plain(kind) ? PTCP_DATA : SEAL_DATA);
+    return record->data[0] == (kind_is_plain(kind) ? PTCP_STREAM : SEAL_DATA);
 }
 
 uint64_t flooder_now_us(void)
@@ -105,13 +105,11 @@ static size_t make_other(uint8_t *packet)
  */
 
 /* Ends the packet with the tag that goes with these ids. */
-static size_t finish(struct stk_writer *writer, const uint8_t *packet, uint64_t destination,
+static size_t finish(const struct stk_writer *writer, uint8_t *packet, uint64_t destination,
                      uint64_t source)
 {
-    const size_t len = (size_t)(writer->at - packet);
-
-    stk_write_be64(writer, ptcp_tag(destination, source, packet, len));
-    return len + PTCP_TAG_BYTES;
+    return ptcp_tag_put(packet, (size_t)(writer->at - packet),
+                        &(struct ptcp_whole){.destination = destination, .source = source});
 }
 
 static size_t make_syn(uint8_t *packet)
@@ -128,14 +126,14 @@ static size_t make_syn(uint8_t *packet)
     return finish(&writer, packet, 0, header.source);
 }
 
-/* The next packet of the transfer, but for a source id that is guessed. */
+/* The next packet of the transfer, with the half of its id that is seen; the rest is guessed. */
 static size_t make_frame(uint8_t *packet)
 {
     static const uint8_t bytes[1200];
     const uint8_t *recorded = flooder->board->records[0].data;
     const struct ptcp_header header = {.type = PTCP_DATA,
                                        .destination = stk_load_be64(recorded + 1),
-                                       .packet = stk_load_be32(recorded + 9) + 1000000};
+                                       .packet = stk_load_be24(recorded + 9) + 1000000};
     struct stk_writer writer = stk_writer_of(packet, PACKET_MAX);
 
     ptcp_header_write(&writer, &header);

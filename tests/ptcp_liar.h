@@ -74,18 +74,18 @@ static inline void deliver(const uint8_t *bytes, size_t size)
 
 static inline void look_at(const uint8_t *bytes, size_t size)
 {
-    struct stk_reader reader = stk_reader_of(bytes, size);
     struct ptcp_header header;
+    struct ptcp_frames frames;
     struct ptcp_frame frame;
     struct ptcp_ack ack;
 
-    CU_ASSERT_EQUAL(ptcp_header_read(&reader, &header), 0);
+    CU_ASSERT_EQUAL(ptcp_packet_read(bytes, size, false, &header, &frames), 0);
     liar.out++;
     liar.out_bytes += size;
     if (header.type == PTCP_SYN_ACK)
         liar.peer_id = header.source;
-    liar.peer_next = ptcp_packet_number(header.packet, liar.peer_next) + 1;
-    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
+    liar.peer_next = ptcp_packet_number(&header, liar.peer_next) + 1;
+    while (ptcp_frame_read(&frames, &frame, &ack) > 0)
         liar.saw_reset |= frame.type == PTCP_FRAME_RESET;
 }
 
@@ -119,7 +119,7 @@ static inline struct stk_writer begin_data(uint8_t *packet, size_t size)
 
     ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_DATA,
                                                      .destination = liar.peer_id,
-                                                     .packet = (uint32_t)liar.next++});
+                                                     .packet = liar.next++});
     return writer;
 }
 

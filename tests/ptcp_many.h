@@ -51,12 +51,12 @@ static inline void connect_one(int i, const struct stk_ptcp_options *options)
 /* What comes to connection 1 is not heard there. */
 static inline bool is_heard(struct pair *net, int from, uint8_t *bytes, size_t size, bool probe)
 {
-    struct stk_reader reader = stk_reader_of(bytes, size);
     struct ptcp_header header;
+    struct ptcp_frames frames;
 
     (void)net;
     (void)probe;
-    return from != PAIR_A || ptcp_header_read(&reader, &header) < 0 || !b[1] ||
+    return from != PAIR_A || ptcp_packet_read(bytes, size, false, &header, &frames) < 0 || !b[1] ||
            header.destination != ptcp_conn_id(b[1]);
 }
 

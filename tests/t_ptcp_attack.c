@@ -116,9 +116,9 @@ static size_t forge(uint8_t *out, uint64_t destination, uint64_t source, const u
     ptcp_header_write(
         &w, &(struct ptcp_header){.type = PTCP_DATA, .destination = destination, .packet = number});
     stk_write_bytes(&w, frames, len);
-    const size_t size = (size_t)(w.at - out);
-    stk_store_be64(out + size, ptcp_tag(destination, source, out, size));
-    return size + PTCP_TAG_BYTES;
+    return ptcp_tag_put(
+        out, (size_t)(w.at - out),
+        &(struct ptcp_whole){.destination = destination, .source = source, .packet = number});
 }
 
 static void resets_need_both_ids(void)
@@ -250,9 +250,9 @@ static void a_flood_of_syns_leaves_no_state(void)
 
         ptcp_header_write(&w, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
         ptcp_params_write(&w, &params);
-        const size_t size = (size_t)(w.at - packet);
-        stk_store_be64(packet + size, ptcp_tag(0, id, packet, size));
-        pair_inject(&pair, PAIR_B, packet, size + PTCP_TAG_BYTES);
+        pair_inject(
+            &pair, PAIR_B, packet,
+            ptcp_tag_put(packet, (size_t)(w.at - packet), &(struct ptcp_whole){.source = id}));
     }
     CU_ASSERT_EQUAL(ptcp_connections(pair.end[PAIR_B]), 1);
     CU_ASSERT_TRUE(is_unharmed());
@@ -275,10 +275,10 @@ static void a_forged_syn_does_not_come_between(void)
 
         ptcp_header_write(&w, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
         ptcp_params_write(&w, &params);
-        const size_t size = (size_t)(w.at - packet);
-        stk_store_be64(packet + size, ptcp_tag(0, id, packet, size));
+        const size_t size =
+            ptcp_tag_put(packet, (size_t)(w.at - packet), &(struct ptcp_whole){.source = id});
         if (a->state == PTCP_STATE_SYN_SENT) {
-            pair_inject(&pair, PAIR_A, packet, size + PTCP_TAG_BYTES);
+            pair_inject(&pair, PAIR_A, packet, size);
             CU_ASSERT_EQUAL(a->state, PTCP_STATE_SYN_SENT);
         }
         pair_run_for(&pair, 5000);
@@ -313,10 +313,12 @@ static void every_cell_of_the_state_table_is_defined(void)
 
 static void packet_numbers_unfold_around_the_expected_one(void)
 {
-    CU_ASSERT_EQUAL(ptcp_packet_number(5, 0), 5);
-    CU_ASSERT_EQUAL(ptcp_packet_number(2, UINT64_C(0xffffffff)), UINT64_C(0x100000002));
-    CU_ASSERT_EQUAL(ptcp_packet_number(0xffffffff, UINT64_C(0x100000000)), UINT64_C(0xffffffff));
-    CU_ASSERT_EQUAL(ptcp_packet_number(7, UINT64_C(0x3ff00000007)), UINT64_C(0x3ff00000007));
+    CU_ASSERT_EQUAL(ptcp_number_near(5, 32, 0), 5);
+    CU_ASSERT_EQUAL(ptcp_number_near(2, 32, UINT64_C(0xffffffff)), UINT64_C(0x100000002));
+    CU_ASSERT_EQUAL(ptcp_number_near(0xffffffff, 32, UINT64_C(0x100000000)), UINT64_C(0xffffffff));
+    CU_ASSERT_EQUAL(ptcp_number_near(7, 32, UINT64_C(0x3ff00000007)), UINT64_C(0x3ff00000007));
+    CU_ASSERT_EQUAL(ptcp_number_near(2, 24, 0xffffff), 0x1000002);
+    CU_ASSERT_EQUAL(ptcp_number_near(0xffffff, 24, 0x1000000), 0xffffff);
 }
 
 static CU_TestInfo tests[] = {

@@ -213,19 +213,20 @@ static void lie_to(struct user *user)
     if (!conn || conn->buried)
         return;
     const uint64_t id = type == PTCP_SYN ? 0 : ptcp_conn_id(conn);
+    const uint64_t packet_number = ptcp_conn_expected(conn) + below(8);
     ptcp_header_write(&writer, &(struct ptcp_header){.type = type,
                                                      .destination = id,
                                                      .source = conn->peer_id,
-                                                     .packet = (uint32_t)ptcp_conn_expected(conn) +
-                                                               (uint32_t)below(8)});
+                                                     .packet = packet_number});
     user->lied_to = user->other->lied_to = true;
     for (uint64_t n = 1 + below(3); n > 0; n--)
         write_any_frame(&writer);
     size_t size = (size_t)(writer.at - packet);
-    if (!world.sealed) {
-        stk_store_be64(packet + size, ptcp_tag(id, conn->peer_id, packet, size));
-        size += PTCP_TAG_BYTES;
-    }
+    if (!world.sealed)
+        size =
+            ptcp_tag_put(packet, size,
+                         &(struct ptcp_whole){
+                             .destination = id, .source = conn->peer_id, .packet = packet_number});
     pair_inject_on(&world.pair, ptcp_conn_association(conn), user->side, packet, size, STK_ECN_NOT);
 }
 

@@ -255,10 +255,10 @@ static void ask_to_open(struct pair *pair, uint16_t port)
 
     ptcp_header_write(&writer, &(struct ptcp_header){.type = PTCP_SYN, .source = id});
     ptcp_params_write(&writer, &params);
-    const size_t size = (size_t)(writer.at - packet);
-    stk_store_be64(packet + size, ptcp_tag(0, id, packet, size));
+    const size_t size =
+        ptcp_tag_put(packet, (size_t)(writer.at - packet), &(struct ptcp_whole){.source = id});
     stk_addr_parse_ip(&pair->addr[PAIR_A], "198.51.100.9", port);
-    pair_inject(pair, PAIR_B, packet, size + PTCP_TAG_BYTES);
+    pair_inject(pair, PAIR_B, packet, size);
     pair->addr[PAIR_A] = kept;
 }
 

@@ -81,7 +81,7 @@ static bool frames_fit(const uint8_t *bytes, size_t len, const char *expected)
     struct ptcp_json json = ptcp_json_of(buffer, sizeof buffer - 1);
 
     ptcp_json_open(&json, NULL, '{');
-    ptcp_qlog_frames(&json, stk_reader_of(bytes, len));
+    ptcp_qlog_frames(&json, ptcp_frames_of(bytes, len));
     ptcp_json_close(&json, '}');
     *json.at = '\0';
     return !json.failed && json_check(buffer, (size_t)(json.at - buffer)) &&
@@ -154,12 +154,12 @@ static void each_kind_of_frame_has_its_name(void)
         CU_ASSERT_TRUE(frames_fit(bytes, len, text));
     }
     for (unsigned type = 1; type < 256; type++) {
-        struct stk_reader reader = stk_reader_of(one, sizeof one);
+        struct ptcp_frames frames = ptcp_frames_of(one, sizeof one);
         struct ptcp_frame frame;
         struct ptcp_ack ack;
 
         one[0] = (uint8_t)type;
-        if (ptcp_frame_read(&reader, &frame, &ack) > 0) {
+        if (ptcp_frame_read(&frames, &frame, &ack) > 0) {
             CU_ASSERT_FALSE(frames_fit(one, sizeof one, "\"unknown\""));
         }
     }

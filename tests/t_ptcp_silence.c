@@ -21,15 +21,15 @@ static unsigned pings;
 
 static bool count_pings(struct pair *world, int from, uint8_t *bytes, size_t size, bool probe)
 {
-    struct stk_reader reader = stk_reader_of(bytes, size);
     struct ptcp_header header;
+    struct ptcp_frames frames;
     struct ptcp_frame frame;
     struct ptcp_ack ack;
 
     (void)world;
-    if (from != PAIR_B || probe || ptcp_header_read(&reader, &header) < 0)
+    if (from != PAIR_B || probe || ptcp_packet_read(bytes, size, false, &header, &frames) < 0)
         return true;
-    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
+    while (ptcp_frame_read(&frames, &frame, &ack) > 0)
         pings += frame.type == PTCP_FRAME_PING;
     return true;
 }

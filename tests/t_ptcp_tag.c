@@ -1,5 +1,5 @@
 /*
- * Goal: the tag at the end of plain packets finds damage and keeps out who does not know both ids.
+ * Goal: the tag of plain packets finds damage and keeps out who does not know both ids.
  * Method: the published check value of CRC-32C, both ways to compute it against each other, and
  * every single bit of packets flipped.
  */
@@ -49,31 +49,57 @@ static void lanes_and_tables_agree_around_every_edge(void)
             CU_ASSERT_EQUAL(ptcp_crc32c(bytes + 1, len), ptcp_crc32c_by_table(bytes + 1, len));
 }
 
+static const struct ptcp_whole whole = {11, 22, 33, 44};
+
 static size_t make_packet(uint8_t *packet, uint8_t type, size_t frames)
 {
-    const size_t header = type == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_LONG_HEADER_BYTES;
+    const size_t header = type == PTCP_SYN    ? PTCP_LONG_HEADER_BYTES
+                          : type == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES
+                                              : PTCP_STREAM_HEADER_BYTES;
     struct stk_prng prng;
 
     stk_prng_seed(&prng, frames + type);
     stk_prng_bytes(&prng, packet, header + frames);
-    packet[0] = type;
-    stk_store_be64(packet + header + frames, ptcp_tag(11, 22, packet, header + frames));
-    return header + frames + PTCP_TAG_BYTES;
+    struct stk_writer writer = stk_writer_of(packet, header);
+    ptcp_header_write(&writer,
+                      &(struct ptcp_header){.type = type == PTCP_SYN ? PTCP_SYN : PTCP_DATA,
+                                            .stream = (type & ~PTCP_STREAM_FIN) == PTCP_STREAM,
+                                            .fin = type & PTCP_STREAM_FIN,
+                                            .destination = whole.destination,
+                                            .packet = whole.packet,
+                                            .offset = whole.offset});
+    return ptcp_tag_put(packet, header + frames, &whole);
+}
+
+/* As the receiver finds it, who expects that number and that offset. */
+static bool is_taken(const uint8_t *packet, size_t size)
+{
+    struct ptcp_whole found = whole;
+    struct ptcp_header header;
+    struct ptcp_frames frames;
+
+    if (ptcp_packet_read(packet, size, true, &header, &frames) < 0)
+        return false;
+    ptcp_frames_place(&frames, whole.offset);
+    found.packet = ptcp_packet_number(&header, whole.packet);
+    found.offset = frames.offset;
+    return ptcp_tag_ok(packet, size, &found);
 }
 
 static void every_flipped_bit_is_found(void)
 {
-    static const uint8_t types[] = {PTCP_SYN, PTCP_DATA};
+    static const uint8_t types[] = {PTCP_SYN, PTCP_DATA, PTCP_STREAM,
+                                    PTCP_STREAM | PTCP_STREAM_FIN};
     uint8_t packet[200];
 
-    for (unsigned t = 0; t < 2; t++)
+    for (unsigned t = 0; t < sizeof(types); t++)
         for (size_t frames = 0; frames < 100; frames += 33) {
             const size_t size = make_packet(packet, types[t], frames);
 
-            CU_ASSERT_TRUE(ptcp_tag_ok(11, 22, packet, size));
+            CU_ASSERT_TRUE(is_taken(packet, size));
             for (size_t bit = 0; bit < 8 * size; bit++) {
                 packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
-                CU_ASSERT_FALSE(ptcp_tag_ok(11, 22, packet, size));
+                CU_ASSERT_FALSE(is_taken(packet, size));
                 packet[bit / 8] ^= (uint8_t)(1 << bit % 8);
             }
         }
@@ -81,26 +107,54 @@ static void every_flipped_bit_is_found(void)
 
 static void zeros_more_or_less_are_found(void)
 {
-    uint8_t packet[200] = {PTCP_DATA};
     uint64_t tags[50];
 
     for (size_t i = 0; i < 50; i++) {
-        tags[i] = ptcp_tag(11, 22, packet, i + 1);
+        uint8_t packet[200] = {PTCP_DATA};
+
+        ptcp_tag_put(packet, PTCP_SHORT_HEADER_BYTES + i, &whole);
+        tags[i] = stk_load_be64(packet + PTCP_SHORT_ID_AT);
         for (size_t k = 0; k < i; k++)
             CU_ASSERT_NOT_EQUAL(tags[k], tags[i]);
     }
 }
 
-static void both_ids_are_needed(void)
+static void both_ids_and_whole_numbers_are_needed(void)
 {
+    static const uint8_t types[] = {PTCP_SYN, PTCP_DATA, PTCP_STREAM};
+    const uint64_t late = UINT64_C(1) << 24, later = UINT64_C(1) << 32; /* the same on the wire */
     uint8_t packet[200];
-    const size_t size = make_packet(packet, PTCP_DATA, 50);
 
-    CU_ASSERT_FALSE(ptcp_tag_ok(11, 23, packet, size));
-    CU_ASSERT_FALSE(ptcp_tag_ok(12, 22, packet, size));
-    CU_ASSERT_FALSE(ptcp_tag_ok(22, 11, packet, size));
-    for (size_t len = 0; len < size; len++)
-        CU_ASSERT_FALSE(ptcp_tag_ok(11, 22, packet, len));
+    for (unsigned t = 0; t < sizeof(types); t++) {
+        const size_t size = make_packet(packet, types[t], 50);
+        const bool is_short = types[t] != PTCP_SYN, stream = types[t] == PTCP_STREAM;
+
+        CU_ASSERT_FALSE(ptcp_tag_ok(packet, size, &(struct ptcp_whole){11, 23, 33, 44}));
+        CU_ASSERT_FALSE(ptcp_tag_ok(packet, size, &(struct ptcp_whole){12, 22, 33, 44}));
+        CU_ASSERT_FALSE(ptcp_tag_ok(packet, size, &(struct ptcp_whole){11 + later, 22, 33, 44}));
+        CU_ASSERT_FALSE(ptcp_tag_ok(packet, size, &(struct ptcp_whole){22, 11, 33, 44}));
+        CU_ASSERT_EQUAL(ptcp_tag_ok(packet, size, &(struct ptcp_whole){11, 22, 33 + late, 44}),
+                        !is_short);
+        CU_ASSERT_EQUAL(ptcp_tag_ok(packet, size, &(struct ptcp_whole){11, 22, 33, 44 + later}),
+                        !stream);
+        for (size_t len = 0; len < size; len++)
+            CU_ASSERT_FALSE(ptcp_tag_ok(packet, len, &whole));
+    }
+}
+
+/* Who has seen one packet and knows one half of the id from it does not know the other. */
+static void the_first_half_of_the_id_is_hidden(void)
+{
+    const struct ptcp_whole id = {UINT64_C(0x0123456789abcdef), 22, 33, 44};
+    uint8_t packet[32] = {PTCP_STREAM}, other[32] = {PTCP_STREAM, [20] = 1};
+
+    ptcp_tag_put(packet, sizeof(packet), &id);
+    ptcp_tag_put(other, sizeof(other), &id);
+    CU_ASSERT_EQUAL(stk_load_be32(packet + PTCP_SHORT_ID_LOW_AT), 0x89abcdef);
+    CU_ASSERT_EQUAL(stk_load_be32(other + PTCP_SHORT_ID_LOW_AT), 0x89abcdef);
+    CU_ASSERT_NOT_EQUAL(stk_load_be32(packet + PTCP_SHORT_ID_AT), 0x01234567);
+    CU_ASSERT_NOT_EQUAL(stk_load_be32(packet + PTCP_SHORT_ID_AT),
+                        stk_load_be32(other + PTCP_SHORT_ID_AT));
 }
 
 static CU_TestInfo tests[] = {
@@ -110,7 +164,8 @@ static CU_TestInfo tests[] = {
     {"lanes and tables agree around every edge", lanes_and_tables_agree_around_every_edge},
     {"every flipped bit is found", every_flipped_bit_is_found},
     {"zeros more or less are found", zeros_more_or_less_are_found},
-    {"both ids are needed", both_ids_are_needed},
+    {"both ids and whole numbers are needed", both_ids_and_whole_numbers_are_needed},
+    {"the first half of the id is hidden", the_first_half_of_the_id_is_hidden},
     CU_TEST_INFO_NULL,
 };
 

@@ -31,7 +31,7 @@ static void on_moved(struct ptcp_trace *trace, const struct ptcp_conn *conn, enu
     seen_of(trace)->state = conn->state;
 }
 
-static uint64_t stream_bytes(struct stk_reader frames, bool *unparsed)
+static uint64_t stream_bytes(struct ptcp_frames frames, bool *unparsed)
 {
     struct ptcp_frame frame;
     struct ptcp_ack ack;
@@ -48,15 +48,15 @@ static void on_sent(struct ptcp_trace *trace, const struct ptcp_conn *conn,
                     const struct ptcp_sent *record, const uint8_t *start, size_t len)
 {
     struct seen *seen = seen_of(trace);
-    struct stk_reader reader = stk_reader_of(start, len);
     struct ptcp_header header;
+    struct ptcp_frames frames;
 
     (void)conn;
     seen->sent++;
     seen->sent_bytes += record->size;
-    seen->unparsed |= ptcp_header_read(&reader, &header) < 0;
-    seen->gap |= header.packet != (uint32_t)record->packet;
-    if (stream_bytes(reader, &seen->unparsed) != record->len)
+    seen->unparsed |= ptcp_packet_read(start, len, false, &header, &frames) < 0;
+    seen->gap |= ptcp_packet_number(&header, record->packet) != record->packet;
+    if (stream_bytes(frames, &seen->unparsed) != record->len)
         seen->unparsed = true;
 }
 

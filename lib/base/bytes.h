@@ -19,6 +19,11 @@ static inline uint32_t stk_load_be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static inline uint32_t stk_load_be24(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
+
 static inline uint64_t stk_load_be64(const uint8_t *p)
 {
     return (uint64_t)stk_load_be32(p) << 32 | stk_load_be32(p + 4);
@@ -28,6 +33,13 @@ static inline void stk_store_be16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
+}
+
+/* The low 24 bits. */
+static inline void stk_store_be24(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 16);
+    stk_store_be16(p + 1, (uint16_t)v);
 }
 
 static inline void stk_store_be32(uint8_t *p, uint32_t v)

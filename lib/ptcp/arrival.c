@@ -12,10 +12,12 @@ bool ptcp_arrival_is_plain(const struct ptcp_arrival *arrival)
     return arrival->run->association == 0;
 }
 
-bool ptcp_arrival_tag_ok(const struct ptcp_arrival *arrival, uint64_t source)
+bool ptcp_arrival_tag_ok(const struct ptcp_arrival *arrival)
 {
-    return !ptcp_arrival_is_plain(arrival) ||
-           ptcp_tag_ok(arrival->header.destination, source, arrival->bytes, arrival->size);
+    const struct ptcp_whole whole = {.destination = arrival->header.destination,
+                                     .source = arrival->header.source};
+
+    return !ptcp_arrival_is_plain(arrival) || ptcp_tag_ok(arrival->bytes, arrival->size, &whole);
 }
 
 bool ptcp_arrival_is_from(const struct ptcp_arrival *arrival, uint64_t association,
@@ -26,7 +28,7 @@ bool ptcp_arrival_is_from(const struct ptcp_arrival *arrival, uint64_t associati
     return association == 0 && arrival->run->peer && stk_addr_equal(peer, arrival->run->peer);
 }
 
-bool ptcp_arrival_find(struct stk_reader frames, uint8_t type, struct ptcp_frame *frame)
+bool ptcp_arrival_find(struct ptcp_frames frames, uint8_t type, struct ptcp_frame *frame)
 {
     struct ptcp_ack ack;
 
@@ -95,13 +97,13 @@ static void on_unknown(struct ptcp_conn *conn, const struct ptcp_arrival *arriva
 static void on_connection(struct ptcp_conn *conn, const struct ptcp_arrival *arrival)
 {
     const uint8_t type = arrival->header.type;
-    const uint64_t source = type == PTCP_DATA ? conn->peer_id : arrival->header.source;
 
     if (type == PTCP_REFUSE && ptcp_state_is_open(conn->state)) {
         on_unknown(conn, arrival);
         return;
     }
-    if (!ptcp_state_takes(conn->state, type) || !ptcp_arrival_tag_ok(arrival, source) ||
+    if (!ptcp_state_takes(conn->state, type) ||
+        (type != PTCP_DATA && !ptcp_arrival_tag_ok(arrival)) ||
         !ptcp_arrival_is_from(arrival, ptcp_conn_association(conn), &conn->path->peer))
         return;
     switch (type) {
@@ -120,23 +122,74 @@ static void on_connection(struct ptcp_conn *conn, const struct ptcp_arrival *arr
     }
 }
 
+/* --- Whom a packet is for ------------------------------------------------------------------------
+ */
+
+/* What came of the stream up to now, in order. */
+static uint64_t received_by(const struct ptcp_slot *slot)
+{
+    return slot->over ? STK_CONTAINER(slot, struct ptcp_timewait, slot)->stream
+                      : ptcp_conn_received(STK_CONTAINER(slot, struct ptcp_conn, slot));
+}
+
+/* A short header, if that is its receiver. */
+static struct ptcp_whole whole_for(const struct ptcp_slot *slot, const struct ptcp_header *header)
+{
+    const struct ptcp_timewait *entry = STK_CONTAINER(slot, struct ptcp_timewait, slot);
+    const struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
+    const uint64_t expected = slot->over ? entry->received : ptcp_conn_expected(conn);
+
+    return (struct ptcp_whole){
+        .destination = slot->id,
+        .source = slot->over ? entry->peer_id : conn->peer_id,
+        .packet = ptcp_packet_number(header, expected),
+        .offset = ptcp_number_near(header->offset, PTCP_OFFSET_BITS, received_by(slot)),
+    };
+}
+
+/* Half of the id lies under the tag: the tag tells which of those that share the other half. */
+static struct ptcp_slot *find_tagged(const struct ptcp_endpoint *endpoint,
+                                     const struct ptcp_arrival *arrival)
+{
+    const uint32_t low = (uint32_t)arrival->header.destination;
+    struct ptcp_slot *slot = ptcp_table_first(&endpoint->table, low);
+
+    for (; slot; slot = slot->next) {
+        if ((uint32_t)slot->id != low)
+            continue;
+        const struct ptcp_whole whole = whole_for(slot, &arrival->header);
+        if (ptcp_tag_ok(arrival->bytes, arrival->size, &whole))
+            return slot;
+    }
+    return NULL;
+}
+
+static struct ptcp_slot *find(const struct ptcp_endpoint *endpoint, struct ptcp_arrival *arrival)
+{
+    struct ptcp_slot *slot = ptcp_arrival_is_plain(arrival) && arrival->header.type == PTCP_DATA
+                                 ? find_tagged(endpoint, arrival)
+                                 : ptcp_table_find(&endpoint->table, arrival->header.destination);
+
+    if (slot)
+        ptcp_frames_place(&arrival->frames, received_by(slot));
+    return slot;
+}
+
 static void take_packet(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run,
                         const uint8_t *bytes, size_t size)
 {
     struct ptcp_arrival arrival = {.now_us = now_us, .run = run, .bytes = bytes, .size = size};
-    const size_t tag = ptcp_arrival_is_plain(&arrival) ? PTCP_TAG_BYTES : 0;
+    const bool plain = ptcp_arrival_is_plain(&arrival);
     struct ptcp_slot *slot;
 
-    if (size < tag || ptcp_arrival_is_plain(&arrival) == endpoint->options.sealed)
-        return;
-    arrival.frames = stk_reader_of(bytes, size - tag);
-    if (ptcp_header_read(&arrival.frames, &arrival.header) < 0)
+    if (plain == endpoint->options.sealed ||
+        ptcp_packet_read(bytes, size, plain, &arrival.header, &arrival.frames) < 0)
         return;
     if (arrival.header.type == PTCP_SYN) {
         ptcp_opening_syn(endpoint, &arrival);
         return;
     }
-    slot = ptcp_table_find(&endpoint->table, arrival.header.destination);
+    slot = find(endpoint, &arrival);
     if (arrival.header.type == PTCP_RESUME) {
         ptcp_opening_resume(endpoint, slot, &arrival);
         return;
@@ -174,11 +227,11 @@ enum { AHEAD_MAX = 16 };
 /* Where the connections will be found, most probably: nothing is believed of packets yet. */
 struct ahead {
     const struct ptcp_slot *slots[AHEAD_MAX];
-    uint64_t ids[AHEAD_MAX];
+    uint32_t ids[AHEAD_MAX]; /* the half of them that no tag hides */
     int count;
 };
 
-static void look_up(const struct ptcp_endpoint *endpoint, struct ahead *ahead, uint64_t id)
+static void look_up(const struct ptcp_endpoint *endpoint, struct ahead *ahead, uint32_t id)
 {
     const struct ptcp_slot *slot = ptcp_table_first(&endpoint->table, id);
 
@@ -193,12 +246,12 @@ static void look_up(const struct ptcp_endpoint *endpoint, struct ahead *ahead, u
 static void look_up_run(const struct ptcp_endpoint *endpoint, struct ahead *ahead,
                         const struct stk_run *run)
 {
-    uint64_t last = 0;
+    uint32_t last = 0;
 
     for (unsigned i = 0; i < run->count && ahead->count < AHEAD_MAX; i++) {
         if (stk_run_size(run, i) < PTCP_SHORT_HEADER_BYTES)
             return;
-        const uint64_t id = stk_load_be64(stk_run_at(run, i) + 1);
+        const uint32_t id = stk_load_be32(stk_run_at(run, i) + PTCP_SHORT_ID_LOW_AT);
         if (id == last)
             return;
         last = id;
@@ -211,7 +264,7 @@ static void fetch_engines(const struct ahead *ahead)
     for (int i = 0; i < ahead->count; i++) {
         const struct ptcp_slot *slot = ahead->slots[i];
 
-        if (slot->id == ahead->ids[i] && !slot->over)
+        if ((uint32_t)slot->id == ahead->ids[i] && !slot->over)
             stk_fetch(STK_CONTAINER(slot, struct ptcp_conn, slot)->engine,
                       sizeof(struct ptcp_engine));
     }

@@ -13,16 +13,16 @@ struct ptcp_arrival {
     const uint8_t *bytes;
     size_t size;
     struct ptcp_header header;
-    struct stk_reader frames; /* without the tag */
+    struct ptcp_frames frames;
 };
 
 bool ptcp_arrival_is_plain(const struct ptcp_arrival *arrival);
-/* Always so for a sealed packet; `source`: the sender's id, which a plain packet's tag covers. */
-bool ptcp_arrival_tag_ok(const struct ptcp_arrival *arrival, uint64_t source);
+/* Of a packet with a long header. Always so for a sealed one. */
+bool ptcp_arrival_tag_ok(const struct ptcp_arrival *arrival);
 bool ptcp_arrival_is_from(const struct ptcp_arrival *arrival, uint64_t association,
                           const struct stk_addr *peer);
 /* The first frame of that type, if the packet is well-formed up to there. */
-bool ptcp_arrival_find(struct stk_reader frames, uint8_t type, struct ptcp_frame *frame);
+bool ptcp_arrival_find(struct ptcp_frames frames, uint8_t type, struct ptcp_frame *frame);
 void ptcp_arrival_deliver(struct ptcp_conn *conn, const struct ptcp_arrival *arrival);
 /* With RETRY or REFUSE, to a peer that has no connection here. */
 void ptcp_arrival_answer(struct ptcp_endpoint *endpoint, const struct ptcp_arrival *arrival,

@@ -11,48 +11,28 @@ static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 static_assert((int)PTCP_CHUNK_HEAD_BYTES >= (int)STK_GATHER_ROOM, "what stands before a slice");
 
-enum { START_BYTES = PTCP_STREAM_ONLY_AT + STK_VARINT_MAX_BYTES };
-
 /* What is the same for each packet of one call. */
 struct bulk {
-    uint16_t full;   /* bytes of a packet */
-    uint16_t header; /* bytes before the stream's */
-    uint16_t tag;
+    uint16_t full; /* bytes of a packet */
     uint16_t payload;
-    bool gathers;
-    uint8_t start[START_BYTES]; /* a packet's, but for its number and its offset */
+    bool plain, gathers;
+    uint8_t header[PTCP_STREAM_HEADER_BYTES]; /* but for its number and its offset */
 };
-
-/* Offsets grow; all that one call writes have as many bytes on the wire. */
-static uint64_t offsets_left(uint64_t offset, size_t varint_len)
-{
-    return (UINT64_C(1) << (8 * varint_len - 2)) - offset;
-}
-
-static void write_start(const struct ptcp_conn *conn, struct bulk *bulk)
-{
-    struct stk_writer writer = stk_writer_of(bulk->start, sizeof(bulk->start));
-
-    ptcp_header_write(&writer,
-                      &(struct ptcp_header){.type = PTCP_DATA, .destination = conn->peer_id});
-    ptcp_stream_write(&writer, 0, bulk->payload, false, true);
-    assert(writer.at == bulk->start + PTCP_STREAM_ONLY_AT + 1);
-}
 
 static struct bulk layout(const struct ptcp_conn *conn)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
-    const uint16_t tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
-    const uint16_t header =
-        (uint16_t)(PTCP_STREAM_ONLY_AT + stk_varint_len(conn->engine->out.next));
+    const bool plain = ptcp_conn_is_plain(conn);
     /* A tag covers the bytes, and who watches reads them: then they must be in the packet. */
     struct bulk bulk = {.full = full,
-                        .header = header,
-                        .tag = tag,
-                        .payload = (uint16_t)(full - header - tag),
-                        .gathers = tag == 0 && !conn->trace};
+                        .payload = (uint16_t)(full - PTCP_STREAM_HEADER_BYTES),
+                        .plain = plain,
+                        .gathers = !plain && !conn->trace};
+    struct stk_writer writer = stk_writer_of(bulk.header, sizeof(bulk.header));
 
-    write_start(conn, &bulk);
+    ptcp_header_write(
+        &writer,
+        &(struct ptcp_header){.type = PTCP_DATA, .stream = true, .destination = conn->peer_id});
     return bulk;
 }
 
@@ -67,7 +47,6 @@ static unsigned packets_due(struct ptcp_conn *conn, uint64_t now_us, const struc
 
     if (out->lost.count > 0 || conn->engine->recovery.probes > 0)
         return 0;
-    bytes = min_u64(bytes, offsets_left(out->next, stk_varint_len(out->next)));
     count = bytes / bulk->payload;
     count =
         min_u64(count, less(path->cc.window_bytes, path->delivery.in_flight) / path->mtu.current);
@@ -91,14 +70,16 @@ static struct iovec place_payload(struct ptcp_conn *conn, const struct bulk *bul
 static struct iovec write_packet(struct ptcp_conn *conn, const struct bulk *bulk, uint64_t number,
                                  uint64_t offset, uint8_t *at)
 {
-    const size_t len = (size_t)bulk->full - bulk->tag;
-
-    memcpy(at, bulk->start, sizeof(bulk->start)); /* maybe more than the header; bytes follow */
-    stk_store_be32(at + PTCP_SHORT_NUMBER_AT, (uint32_t)number);
-    stk_store_varint(at + PTCP_STREAM_ONLY_AT, offset, (size_t)bulk->header - PTCP_STREAM_ONLY_AT);
-    const struct iovec tail = place_payload(conn, bulk, offset, at + bulk->header);
-    if (bulk->tag)
-        stk_store_be64(at + len, ptcp_tag(conn->peer_id, conn->slot.id, at, len));
+    memcpy(at, bulk->header, sizeof(bulk->header));
+    stk_store_be24(at + PTCP_SHORT_NUMBER_AT, (uint32_t)number);
+    stk_store_be32(at + PTCP_SHORT_HEADER_BYTES, (uint32_t)offset);
+    const struct iovec tail = place_payload(conn, bulk, offset, at + sizeof(bulk->header));
+    if (bulk->plain)
+        ptcp_tag_put(at, bulk->full,
+                     &(struct ptcp_whole){.destination = conn->peer_id,
+                                          .source = conn->slot.id,
+                                          .packet = number,
+                                          .offset = offset});
     return tail;
 }
 
@@ -114,7 +95,7 @@ static void note_packets(struct ptcp_conn *conn, uint64_t now_us, const struct b
                                  .more = (uint16_t)(count - 1),
                                  .flags = PTCP_CARRIED_STREAM | PTCP_SENT_ELICITING};
     ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, record);
-    PTCP_TRACE(conn->trace, sent, conn, record, first, (size_t)bulk->full - bulk->tag);
+    PTCP_TRACE(conn->trace, sent, conn, record, first, bulk->full);
     conn->engine->out.next += (uint64_t)count * bulk->payload;
 }
 

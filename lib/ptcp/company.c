@@ -27,14 +27,15 @@ static void mark_as(struct ptcp_conn *conn, const struct stk_run *run)
 /* Padding behind a STREAM frame would be taken for its bytes. */
 static bool has_stream(const struct stk_run *run)
 {
-    struct stk_reader reader = stk_reader_of(run->data, run->size);
     struct ptcp_header header;
+    struct ptcp_frames frames;
     struct ptcp_frame frame;
     struct ptcp_ack ack;
 
-    if (ptcp_header_read(&reader, &header) < 0 || header.type != PTCP_DATA)
+    if (ptcp_packet_read(run->data, run->size, false, &header, &frames) < 0 ||
+        header.type != PTCP_DATA)
         return true;
-    while (ptcp_frame_read(&reader, &frame, &ack) > 0)
+    while (ptcp_frame_read(&frames, &frame, &ack) > 0)
         if (frame.type == PTCP_FRAME_STREAM)
             return true;
     return false;

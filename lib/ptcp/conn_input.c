@@ -237,7 +237,8 @@ static bool is_one_too_many(struct outcome *outcome, uint8_t type)
     return second;
 }
 
-static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us, struct stk_reader frames)
+static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us,
+                                  struct ptcp_frames frames)
 {
     struct outcome outcome = {.rc = 0};
     struct ptcp_frame frame;
@@ -304,7 +305,7 @@ static bool judge(struct ptcp_conn *conn, uint64_t now_us, const struct outcome 
     return false;
 }
 
-static bool elicits(struct stk_reader frames)
+static bool elicits(struct ptcp_frames frames)
 {
     struct ptcp_frame frame;
     struct ptcp_ack ack;
@@ -316,9 +317,9 @@ static bool elicits(struct stk_reader frames)
 }
 
 void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
-                     struct stk_reader frames, const struct stk_run *run, size_t size)
+                     struct ptcp_frames frames, const struct stk_run *run, size_t size)
 {
-    const uint64_t packet = ptcp_packet_number(header->packet, ptcp_conn_expected(conn));
+    const uint64_t packet = ptcp_packet_number(header, ptcp_conn_expected(conn));
 
     if (!ptcp_conn_wake(conn))
         return; /* it comes again */

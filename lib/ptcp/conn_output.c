@@ -24,9 +24,10 @@ struct draft {
     struct ptcp_sent *record;
 };
 
-static size_t tag_len(const struct ptcp_conn *conn)
+/* Behind the packet: short headers have their tag within. */
+static size_t tag_len(const struct ptcp_conn *conn, uint8_t type)
 {
-    return ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0;
+    return ptcp_conn_is_plain(conn) && type != PTCP_DATA ? PTCP_TAG_BYTES : 0;
 }
 
 /* --- What is due ---------------------------------------------------------------------------------
@@ -121,12 +122,12 @@ static void begin(struct draft *draft, struct ptcp_conn *conn, uint8_t type, uin
         .type = type,
         .destination = type == PTCP_SYN ? 0 : conn->peer_id,
         .source = conn->slot.id,
-        .packet = (uint32_t)conn->engine->recovery.ring.next,
+        .packet = conn->engine->recovery.ring.next,
     };
 
     *draft = (struct draft){.start = at, .record = ptcp_sent_room(&conn->engine->recovery.ring)};
     *draft->record = (struct ptcp_sent){.packet = 0};
-    draft->writer = stk_writer_of(at, size - tag_len(conn));
+    draft->writer = stk_writer_of(at, size - tag_len(conn, type));
     ptcp_header_write(&draft->writer, &header);
 }
 
@@ -192,11 +193,45 @@ static void add_due(struct draft *draft, struct ptcp_conn *conn)
     conn->due &= PTCP_DUE_PARAMS;
 }
 
+/* Nothing is in it yet: what comes last makes it a STREAM packet. */
+static bool is_bare(const struct draft *draft)
+{
+    return draft->start[0] == PTCP_DATA &&
+           draft->writer.at == draft->start + PTCP_SHORT_HEADER_BYTES;
+}
+
+/* For bytes of the stream from `offset` on, to the packet's end. */
+static size_t stream_room(const struct draft *draft, uint64_t offset)
+{
+    const size_t left = stk_writer_left(&draft->writer);
+    const size_t header = is_bare(draft) ? PTCP_STREAM_HEADER_BYTES - PTCP_SHORT_HEADER_BYTES
+                                         : 1 + stk_varint_len(offset);
+
+    return left > header ? left - header : 0;
+}
+
+static void write_piece_header(struct draft *draft, const struct ptcp_conn *conn,
+                               const struct ptcp_piece *piece)
+{
+    if (!is_bare(draft)) {
+        ptcp_stream_write(&draft->writer, piece->offset, piece->len, piece->fin, true);
+        return;
+    }
+    draft->writer.at = draft->start;
+    ptcp_header_write(&draft->writer,
+                      &(struct ptcp_header){.type = PTCP_DATA,
+                                            .stream = true,
+                                            .fin = piece->fin,
+                                            .destination = conn->peer_id,
+                                            .packet = conn->engine->recovery.ring.next,
+                                            .offset = piece->offset});
+}
+
 static void add_piece(struct draft *draft, struct ptcp_conn *conn, const struct ptcp_piece *piece)
 {
     const bool again = piece->offset < conn->engine->out.next;
 
-    ptcp_stream_write(&draft->writer, piece->offset, piece->len, piece->fin, true);
+    write_piece_header(draft, conn, piece);
     uint8_t *room = stk_write_room(&draft->writer, piece->len);
     assert(room);
     ptcp_store_copy(&conn->engine->out.store, piece->offset, piece->len, room);
@@ -211,24 +246,16 @@ static void add_piece(struct draft *draft, struct ptcp_conn *conn, const struct 
         draft->record->flags |= PTCP_CARRIED_FIN;
 }
 
-static size_t stream_room(const struct draft *draft)
-{
-    const size_t left = stk_writer_left(&draft->writer);
-
-    return left > PTCP_STREAM_HEADER_MAX_BYTES ? left - PTCP_STREAM_HEADER_MAX_BYTES + 8 : 0;
-}
-
-/* As pick() with the exact room: the length of the offset is known only now. */
+/* What goes next, first to learn its offset: how long that is says how much fits. */
 static bool pick(struct ptcp_conn *conn, const struct draft *draft, struct ptcp_piece *piece)
 {
-    const size_t room = stream_room(draft);
+    const struct ptcp_sendbuf *out = &conn->engine->out;
+    const uint64_t limit = conn->engine->flow.peer_limit;
 
-    if (room < STREAM_ROOM_MIN ||
-        !ptcp_sendbuf_pick(&conn->engine->out, conn->engine->flow.peer_limit, room, piece))
+    if (!ptcp_sendbuf_pick(out, limit, STREAM_ROOM_MIN, piece))
         return false;
-    const size_t header = 1 + stk_varint_len(piece->offset);
-    const size_t exact = stk_writer_left(&draft->writer) - header;
-    return ptcp_sendbuf_pick(&conn->engine->out, conn->engine->flow.peer_limit, exact, piece);
+    const size_t room = stream_room(draft, piece->offset);
+    return room >= STREAM_ROOM_MIN && ptcp_sendbuf_pick(out, limit, room, piece);
 }
 
 /* The n-th oldest packet with stream data that may have been lost. */
@@ -237,10 +264,7 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
 {
     const struct ptcp_sent_ring *ring = &conn->engine->recovery.ring;
     const struct ptcp_sent *record = ptcp_sent_oldest(ring);
-    const size_t room = stream_room(draft);
 
-    if (room < STREAM_ROOM_MIN)
-        return false;
     for (; record; record = ptcp_sent_after(ring, record)) {
         if (record->state != PTCP_SENT_OUTSTANDING || !(record->flags & PTCP_CARRIED_STREAM))
             continue;
@@ -257,8 +281,11 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
             piece->len -= (uint32_t)(gone < piece->len ? gone : piece->len);
             piece->offset = conn->engine->out.una;
         }
-        if (piece->len > room - 8) {
-            piece->len = (uint32_t)(room - 8);
+        const size_t room = stream_room(draft, piece->offset);
+        if (room < STREAM_ROOM_MIN)
+            return false;
+        if (piece->len > room) {
+            piece->len = (uint32_t)room;
             piece->fin = false;
         }
         return piece->len > 0 || (piece->fin && piece->offset == conn->engine->out.end);
@@ -271,17 +298,16 @@ static bool pick_oldest(struct ptcp_conn *conn, const struct draft *draft, unsig
 
 static size_t finish(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us)
 {
-    const uint64_t destination = draft->start[0] == PTCP_SYN ? 0 : conn->peer_id;
-    size_t size = (size_t)(draft->writer.at - draft->start);
-
-    const size_t len = size;
+    const struct ptcp_whole whole = {.destination = draft->start[0] == PTCP_SYN ? 0 : conn->peer_id,
+                                     .source = conn->slot.id,
+                                     .packet = conn->engine->recovery.ring.next,
+                                     .offset = draft->record->offset};
+    const size_t len = (size_t)(draft->writer.at - draft->start);
+    size_t size = len;
 
     assert(!draft->writer.failed);
-    if (ptcp_conn_is_plain(conn)) {
-        stk_store_be64(draft->start + size,
-                       ptcp_tag(destination, conn->slot.id, draft->start, size));
-        size += PTCP_TAG_BYTES;
-    }
+    if (ptcp_conn_is_plain(conn))
+        size = ptcp_tag_put(draft->start, len, &whole);
     draft->record->size = (uint16_t)(size + conn->path->overhead);
     ptcp_conn_end_wait(conn);
     ptcp_recovery_sent(&conn->engine->recovery, conn->path, now_us, draft->record);
@@ -310,8 +336,8 @@ static size_t build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *
         ptcp_cookie_write(&draft.writer, conn->cookie->bytes, conn->cookie->len);
     if (!syn)
         add_ack(&draft, conn, now_us);
-    if (syn && conn->early &&
-        ptcp_sendbuf_pick(&conn->engine->out, stream_room(&draft), stream_room(&draft), &piece))
+    const size_t early = stream_room(&draft, PTCP_NUMBER_MAX - 1);
+    if (syn && conn->early && ptcp_sendbuf_pick(&conn->engine->out, early, early, &piece))
         add_piece(&draft, conn, &piece);
     conn->due &= ~(unsigned)PTCP_DUE_PARAMS;
     conn->engine->recovery.probes = 0;

@@ -166,6 +166,12 @@ static inline uint64_t ptcp_conn_expected(const struct ptcp_conn *conn)
     return conn->engine ? ptcp_acks_expected(&conn->engine->acks) : conn->rest.expected_packet;
 }
 
+/* Bytes of the stream that have come, without a hole. */
+static inline uint64_t ptcp_conn_received(const struct ptcp_conn *conn)
+{
+    return conn->engine ? conn->engine->in.contiguous : conn->rest.received;
+}
+
 /* --- For the endpoint ------------------------------------------------------------------------- */
 
 static inline bool ptcp_conn_is_plain(const struct ptcp_conn *conn)
@@ -201,7 +207,7 @@ void ptcp_conn_establish(struct ptcp_conn *conn, uint64_t now_us);
 
 /* conn_input.c: frames of an authentic packet for this connection. */
 void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
-                     struct stk_reader frames, const struct stk_run *run, size_t size);
+                     struct ptcp_frames frames, const struct stk_run *run, size_t size);
 /* The peer accepts with other parameters, or sends another cookie. */
 void ptcp_conn_retry(struct ptcp_conn *conn, uint64_t now_us, const uint8_t *cookie, size_t len);
 extern const struct ptcp_recovery_owner ptcp_conn_owner;

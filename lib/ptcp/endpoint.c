@@ -158,6 +158,7 @@ static bool leave_an_answer(struct ptcp_endpoint *endpoint, const struct ptcp_co
     entry->association = ptcp_conn_association(conn);
     entry->next_packet = ptcp_conn_next_packet(conn);
     entry->received = ptcp_conn_expected(conn);
+    entry->stream = ptcp_conn_received(conn);
     entry->reset = reset;
     entry->code = code;
     return true;

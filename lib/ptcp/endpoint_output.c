@@ -13,7 +13,7 @@ static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
                           const struct ptcp_reply *reply, uint8_t *at)
 {
     const struct ptcp_header header = {
-        .type = reply->type, .destination = reply->destination, .packet = (uint32_t)reply->packet};
+        .type = reply->type, .destination = reply->destination, .packet = reply->packet};
     struct stk_writer writer = stk_writer_of(at, PTCP_MTU_MIN);
     size_t size;
 
@@ -34,8 +34,10 @@ static size_t write_reply(struct ptcp_endpoint *endpoint, uint64_t now_us,
     size = (size_t)(writer.at - at);
     if (reply->association)
         return size;
-    stk_store_be64(at + size, ptcp_tag(reply->destination, reply->source, at, size));
-    return size + PTCP_TAG_BYTES;
+    return ptcp_tag_put(at, size,
+                        &(struct ptcp_whole){.destination = reply->destination,
+                                             .source = reply->source,
+                                             .packet = reply->packet});
 }
 
 /* Few ports ever answer: the place for it is made with the first one. */

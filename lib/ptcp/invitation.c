@@ -58,7 +58,7 @@ static bool is_crowded(const struct ptcp_conn *conn) { return others(conn) >= pl
 static uint64_t turn_bytes(const struct ptcp_path *path)
 {
     const uint64_t count = min_u64(STK_RUN_BYTES_MAX / path->mtu.current, STK_RUN_COUNT_MAX);
-    const uint64_t header = PTCP_SHORT_HEADER_BYTES + PTCP_STREAM_HEADER_MAX_BYTES;
+    const uint64_t header = PTCP_STREAM_HEADER_BYTES;
     const uint64_t run_bytes = count * (ptcp_path_packet_size(path) - header) - CONTROL_BYTES;
 
     return path->turns.quantum / PTCP_QUANTUM_BYTES * run_bytes;

@@ -22,7 +22,7 @@ struct ptcp_reply ptcp_late_reply(struct ptcp_timewait *entry, uint64_t packet)
 static void answer(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entry,
                    const struct ptcp_arrival *arrival)
 {
-    const uint64_t packet = ptcp_packet_number(arrival->header.packet, entry->received);
+    const uint64_t packet = ptcp_packet_number(&arrival->header, entry->received);
 
     if (packet >= entry->received)
         entry->received = packet + 1;
@@ -37,11 +37,11 @@ void ptcp_late_packet(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entr
 {
     struct ptcp_frame frame;
 
-    if (arrival->header.type != PTCP_DATA || !ptcp_arrival_tag_ok(arrival, entry->peer_id) ||
+    if (arrival->header.type != PTCP_DATA ||
         !ptcp_arrival_is_from(arrival, entry->association, &entry->plain.peer) ||
         ptcp_arrival_find(arrival->frames, PTCP_FRAME_RESET, &frame))
         return;
-    struct stk_reader frames = arrival->frames;
+    struct ptcp_frames frames = arrival->frames;
     struct ptcp_ack ack;
     bool eliciting = false;
     while (ptcp_frame_read(&frames, &frame, &ack) > 0)

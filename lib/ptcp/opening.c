@@ -121,8 +121,7 @@ void ptcp_opening_syn(struct ptcp_endpoint *endpoint, const struct ptcp_arrival 
     struct ptcp_slot *slot;
 
     if (arrival->header.destination != 0 || arrival->header.source == 0 ||
-        !ptcp_arrival_tag_ok(arrival, arrival->header.source) ||
-        (ptcp_arrival_is_plain(arrival) && !arrival->run->peer) ||
+        !ptcp_arrival_tag_ok(arrival) || (ptcp_arrival_is_plain(arrival) && !arrival->run->peer) ||
         !ptcp_arrival_find(arrival->frames, PTCP_FRAME_PARAMS, &params))
         return;
     if (!endpoint->listening) {
@@ -209,7 +208,7 @@ void ptcp_opening_stray(struct ptcp_endpoint *endpoint, const struct ptcp_arriva
                                .code = PTCP_RESET_CANCELLED,
                                .association = arrival->run->association};
 
-    if (arrival->header.source == 0 || !ptcp_arrival_tag_ok(arrival, arrival->header.source) ||
+    if (arrival->header.source == 0 || !ptcp_arrival_tag_ok(arrival) ||
         (ptcp_arrival_is_plain(arrival) && !arrival->run->peer))
         return;
     if (arrival->run->peer)

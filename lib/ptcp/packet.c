@@ -21,44 +21,99 @@ static bool is_long(uint8_t type)
     return (type >= PTCP_SYN && type <= PTCP_REFUSE) || type == PTCP_RESUME;
 }
 
-int ptcp_header_read(struct stk_reader *reader, struct ptcp_header *header)
+static bool is_stream(uint8_t type) { return (type & ~PTCP_STREAM_FIN) == PTCP_STREAM; }
+
+static uint32_t read_be24(struct stk_reader *reader)
 {
-    *header = (struct ptcp_header){.type = stk_read_u8(reader)};
+    const uint8_t *bytes = stk_read_bytes(reader, 3);
+
+    return bytes ? stk_load_be24(bytes) : 0;
+}
+
+static void read_long(struct stk_reader *reader, struct ptcp_header *header)
+{
+    reader->failed |= stk_read_u8(reader) != PTCP_VERSION;
+    header->destination = stk_read_be64(reader);
+    header->source = stk_read_be64(reader);
+    header->packet = stk_read_be32(reader);
+}
+
+static void read_short(struct stk_reader *reader, struct ptcp_header *header)
+{
+    header->destination = stk_read_be64(reader);
+    header->packet = read_be24(reader);
+    if (!is_stream(header->type))
+        return;
+    header->stream = true;
+    header->fin = header->type & PTCP_STREAM_FIN;
+    header->offset = stk_read_be32(reader);
+    header->type = PTCP_DATA;
+}
+
+int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_header *header,
+                     struct ptcp_frames *frames)
+{
+    struct stk_reader reader = stk_reader_of(bytes, size);
+
+    *header = (struct ptcp_header){.type = stk_read_u8(&reader)};
     if (is_long(header->type)) {
-        if (stk_read_u8(reader) != PTCP_VERSION)
+        read_long(&reader, header);
+        if (plain && stk_reader_left(&reader) < PTCP_TAG_BYTES)
             return -EBADMSG;
-        header->destination = stk_read_be64(reader);
-        header->source = stk_read_be64(reader);
-    } else if (header->type == PTCP_DATA) {
-        header->destination = stk_read_be64(reader);
+        reader.end -= plain ? PTCP_TAG_BYTES : 0;
+    } else if (header->type == PTCP_DATA || is_stream(header->type)) {
+        read_short(&reader, header);
     } else {
         return -EBADMSG;
     }
-    header->packet = stk_read_be32(reader);
-    return reader->failed ? -EBADMSG : 0;
+    *frames = (struct ptcp_frames){reader, header->stream, header->fin, header->offset};
+    return reader.failed ? -EBADMSG : 0;
+}
+
+static void write_short(struct stk_writer *writer, const struct ptcp_header *header)
+{
+    uint8_t *number;
+
+    stk_write_be64(writer, header->destination);
+    number = stk_write_room(writer, 3);
+    if (number)
+        stk_store_be24(number, (uint32_t)header->packet);
+    if (header->stream)
+        stk_write_be32(writer, (uint32_t)header->offset);
 }
 
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header)
 {
+    if (!is_long(header->type)) {
+        stk_write_u8(writer, header->stream ? PTCP_STREAM | (header->fin ? PTCP_STREAM_FIN : 0)
+                                            : header->type);
+        write_short(writer, header);
+        return;
+    }
     stk_write_u8(writer, header->type);
-    if (is_long(header->type))
-        stk_write_u8(writer, PTCP_VERSION);
+    stk_write_u8(writer, PTCP_VERSION);
     stk_write_be64(writer, header->destination);
-    if (is_long(header->type))
-        stk_write_be64(writer, header->source);
-    stk_write_be32(writer, header->packet);
+    stk_write_be64(writer, header->source);
+    stk_write_be32(writer, (uint32_t)header->packet);
 }
 
-uint64_t ptcp_packet_number(uint32_t low, uint64_t expected)
+uint64_t ptcp_number_near(uint64_t low, unsigned bits, uint64_t expected)
 {
-    const uint64_t window = UINT64_C(1) << 32;
-    const uint64_t candidate = (expected & ~(window - 1)) | low;
+    const uint64_t window = UINT64_C(1) << bits;
+    const uint64_t candidate = (expected & ~(window - 1)) | (low & (window - 1));
 
     if (candidate + window / 2 <= expected && candidate + window < PTCP_NUMBER_MAX)
         return candidate + window;
     if (candidate > expected + window / 2 && candidate >= window)
         return candidate - window;
     return candidate;
+}
+
+uint64_t ptcp_packet_number(const struct ptcp_header *header, uint64_t expected)
+{
+    return ptcp_number_near(header->packet,
+                            is_long(header->type) ? PTCP_LONG_NUMBER_BITS : PTCP_SHORT_NUMBER_BITS,
+                            expected);
 }
 
 /* --- Reading ------------------------------------------------------------------------------ */
@@ -163,10 +218,27 @@ static void skip_padding(struct stk_reader *reader)
         reader->at++;
 }
 
-int ptcp_frame_read(struct stk_reader *reader, struct ptcp_frame *frame, struct ptcp_ack *ack)
+static int read_only_stream(struct ptcp_frames *frames, struct ptcp_frame *frame)
 {
+    struct stk_reader *reader = &frames->reader;
+    const size_t len = stk_reader_left(reader);
+
+    *frame = (struct ptcp_frame){.type = PTCP_FRAME_STREAM,
+                                 .fin = frames->fin,
+                                 .value = frames->offset,
+                                 .len = len,
+                                 .data = stk_read_bytes(reader, len)};
+    frames->stream = false;
+    return len >= PTCP_NUMBER_MAX - frame->value ? -EBADMSG : 1;
+}
+
+int ptcp_frame_read(struct ptcp_frames *frames, struct ptcp_frame *frame, struct ptcp_ack *ack)
+{
+    struct stk_reader *reader = &frames->reader;
     uint8_t type;
 
+    if (frames->stream)
+        return read_only_stream(frames, frame);
     skip_padding(reader);
     if (stk_reader_left(reader) == 0)
         return 0;

@@ -1,14 +1,13 @@
 /*
  * The wire format. One datagram is one packet; docs/ptcp.md has the same tables in prose.
  *
- *  Long header (SYN, SYN_ACK, RETRY, REFUSE)     Short header (DATA)
+ *  Long header (SYN, SYN_ACK, RETRY, REFUSE)     Short header (DATA, STREAM)
  *   0  1 type                                     0  1 type
- *   1  1 version                                  1  8 destination id
- *   2  8 destination id (0 in a SYN)              9  4 packet number, low 32 bits
- *  10  8 source id                               13    frames
- *  18  4 packet number, low 32 bits                    8 tag, in plain mode
- *  22    frames
- *        8 tag, in plain mode
+ *   1  1 version                                  1  8 destination id; tag ^ its first 4 in plain
+ * mode 2  8 destination id (0 in a SYN)              9  3 packet number, low 24 bits 10  8 source
+ * id                               12    DATA: frames 18  4 packet number, low 32 bits 12  4
+ * STREAM: stream offset, low 32 bits 22    frames                                  16    STREAM:
+ * bytes of the stream 8 tag, in plain mode
  *
  * All numbers are big-endian; "v" is a variable-length integer (RFC 9000 section 16).
  *
@@ -42,6 +41,7 @@ enum ptcp_packet_type {
     PTCP_REFUSE = 0xd3,
     PTCP_DATA = 0xd4,
     PTCP_RESUME = 0xd5,
+    PTCP_STREAM = 0xd6, /* + PTCP_STREAM_FIN; a DATA packet of one STREAM frame, told shorter */
 };
 
 enum ptcp_frame_type {
@@ -69,18 +69,23 @@ enum {
 enum {
     PTCP_VERSION = 1,
     PTCP_LONG_HEADER_BYTES = 22,
-    PTCP_SHORT_HEADER_BYTES = 13,
-    PTCP_SHORT_NUMBER_AT = PTCP_SHORT_HEADER_BYTES - 4,
-    PTCP_STREAM_ONLY_AT = PTCP_SHORT_HEADER_BYTES + 1, /* its offset, where STREAM is the first */
-    PTCP_TAG_BYTES = 8,
-    PTCP_ACK_RANGES_MAX = 64,    /* in one ACK frame, sent or received */
-    PTCP_STREAM_FRAMES_MAX = 16, /* in one packet */
+    PTCP_SHORT_HEADER_BYTES = 12,
+    PTCP_SHORT_ID_AT = 1,
+    PTCP_SHORT_ID_LOW_AT = 5, /* what no tag hides */
+    PTCP_SHORT_NUMBER_AT = 9,
+    PTCP_STREAM_HEADER_BYTES = 16, /* of a STREAM packet */
+    PTCP_TAG_BYTES = 8,            /* of a long header's packet, behind it */
+    PTCP_ACK_RANGES_MAX = 64,      /* in one ACK frame, sent or received */
+    PTCP_STREAM_FRAMES_MAX = 16,   /* in one packet */
     PTCP_COOKIE_MAX_BYTES = 64,
-    PTCP_STREAM_HEADER_MAX_BYTES = 1 + 8 + 8,
+    PTCP_STREAM_FRAME_HEADER_MAX_BYTES = 1 + 8 + 8,
 };
 
+enum { PTCP_LONG_NUMBER_BITS = 32, PTCP_SHORT_NUMBER_BITS = 24, PTCP_OFFSET_BITS = 32 };
+
 _Static_assert(PTCP_LONG_HEADER_BYTES == 1 + 1 + 8 + 8 + 4, "long header layout");
-_Static_assert(PTCP_SHORT_HEADER_BYTES == 1 + 8 + 4, "short header layout");
+_Static_assert(PTCP_SHORT_HEADER_BYTES == 1 + 8 + 3, "short header layout");
+_Static_assert(PTCP_STREAM_HEADER_BYTES == PTCP_SHORT_HEADER_BYTES + 4, "STREAM header layout");
 
 /* Stream offsets and packet numbers stay below this, so that every sum fits. */
 #define PTCP_NUMBER_MAX (UINT64_C(1) << 62)
@@ -97,9 +102,19 @@ enum ptcp_reset_code {
 };
 
 struct ptcp_header {
-    uint8_t type;
-    uint64_t destination, source; /* source: 0 in DATA, where it is not on the wire */
-    uint32_t packet;
+    uint8_t type;         /* DATA for STREAM packets, too */
+    bool stream, fin;     /* it is a STREAM packet; of which the stream's end comes behind it */
+    uint64_t destination; /* of DATA in plain mode: its last 32 bits, under the tag the others */
+    uint64_t source;      /* 0 in DATA, where it is not on the wire */
+    uint64_t packet;      /* low bits count: PTCP_LONG_NUMBER_BITS, PTCP_SHORT_NUMBER_BITS */
+    uint64_t offset;      /* of a STREAM packet; PTCP_OFFSET_BITS */
+};
+
+/* What a packet holds behind its header: frames to read, or the one that a STREAM packet is. */
+struct ptcp_frames {
+    struct stk_reader reader;
+    bool stream, fin;
+    uint64_t offset; /* of the STREAM packet: the low bits, until it is placed */
 };
 
 /* What each side tells in its SYN or SYN_ACK. Ids on the wire, in this order. */
@@ -132,15 +147,29 @@ struct ptcp_frame {
     struct ptcp_params params;
 };
 
-/* Reads the header; `reader` then stands at the frames. 0 or -EBADMSG. */
-int ptcp_header_read(struct stk_reader *reader, struct ptcp_header *header);
+/* A datagram; `plain`: in plain mode. 0 or -EBADMSG. */
+int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_header *header,
+                     struct ptcp_frames *frames);
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header);
 
-/* The number nearest to `expected` whose low 32 bits are `low` (RFC 9000 appendix A.3). */
-uint64_t ptcp_packet_number(uint32_t low, uint64_t expected);
+/* The number nearest to `expected` whose low `bits` bits are those of `low` (RFC 9000 appendix
+ * A.3). */
+uint64_t ptcp_number_near(uint64_t low, unsigned bits, uint64_t expected);
+/* The packet number that a header means. */
+uint64_t ptcp_packet_number(const struct ptcp_header *header, uint64_t expected);
+/* Next in the stream is the byte at `expected`. Before the frames are read. */
+static inline void ptcp_frames_place(struct ptcp_frames *frames, uint64_t expected)
+{
+    frames->offset = ptcp_number_near(frames->offset, PTCP_OFFSET_BITS, expected);
+}
+/* Frames only. */
+static inline struct ptcp_frames ptcp_frames_of(const void *bytes, size_t len)
+{
+    return (struct ptcp_frames){.reader = stk_reader_of(bytes, len)};
+}
 
 /* 1: a frame was read (ACKs into `ack`), 0: the packet ends here, -EBADMSG: malformed. */
-int ptcp_frame_read(struct stk_reader *reader, struct ptcp_frame *frame, struct ptcp_ack *ack);
+int ptcp_frame_read(struct ptcp_frames *frames, struct ptcp_frame *frame, struct ptcp_ack *ack);
 
 /* Writes as many of the newest intervals as fit, and returns how many; 0: nothing is written. */
 uint32_t ptcp_ack_write(struct stk_writer *writer, const struct ptcp_ranges *received,

@@ -76,6 +76,6 @@ void ptcp_qlog_close(struct ptcp_qlog_log *log);
 extern const struct ptcp_trace_type ptcp_qlog_trace;
 void ptcp_qlog_started(struct ptcp_qlog_log *log, const struct ptcp_conn *conn);
 /* qlog_frame.c: the member "frames", as many as there is room for. */
-void ptcp_qlog_frames(struct ptcp_json *json, struct stk_reader frames);
+void ptcp_qlog_frames(struct ptcp_json *json, struct ptcp_frames frames);
 
 #endif

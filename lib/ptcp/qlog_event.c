@@ -104,7 +104,7 @@ static void write_params(struct ptcp_qlog_log *log, const char *initiator,
 }
 
 /* Said once for each side, although a handshake packet may be sent again. */
-static void note_params(struct ptcp_qlog_log *log, struct stk_reader frames, bool own)
+static void note_params(struct ptcp_qlog_log *log, struct ptcp_frames frames, bool own)
 {
     bool *said = own ? &log->said.own_params : &log->said.peer_params;
     struct ptcp_frame frame;
@@ -158,19 +158,20 @@ static void sent(struct ptcp_trace *trace, const struct ptcp_conn *conn,
                  const struct ptcp_sent *record, const uint8_t *start, size_t len)
 {
     struct ptcp_qlog_log *log = log_of(trace);
-    struct stk_reader reader = stk_reader_of(start, len);
     struct ptcp_header header = {0};
+    struct ptcp_frames frames = {.offset = 0};
 
     (void)conn;
-    (void)ptcp_header_read(&reader, &header);
+    (void)ptcp_packet_read(start, len, false, &header, &frames);
+    ptcp_frames_place(&frames, record->offset);
     if (header.type != PTCP_DATA)
-        note_params(log, reader, true);
+        note_params(log, frames, true);
     struct ptcp_json json = ptcp_qlog_begin(log, "ptcp:packet_sent");
     write_header(&json, type_name(header.type), record->packet);
     write_size(&json, record->size);
     if (record->flags & PTCP_SENT_PROBE)
         ptcp_json_bool(&json, "is_mtu_probe_packet", true);
-    ptcp_qlog_frames(&json, reader);
+    ptcp_qlog_frames(&json, frames);
     ptcp_qlog_end(log, &json);
 }
 

@@ -111,7 +111,7 @@ static void write_frame(struct ptcp_json *json, const struct ptcp_frame *frame,
 }
 
 /* A datagram may hold more frames than a record: the rest is counted. */
-void ptcp_qlog_frames(struct ptcp_json *json, struct stk_reader frames)
+void ptcp_qlog_frames(struct ptcp_json *json, struct ptcp_frames frames)
 {
     struct ptcp_frame frame;
     struct ptcp_ack ack;

@@ -19,7 +19,7 @@ enum {
     PTCP_PTO_HANDSHAKE_US = 1000000, /* and here before the peer has answered */
     PTCP_PERSISTENT_PTOS = 3,
     PTCP_PTO_PROBES = 2,
-    PTCP_PTO_ASIDE = 4, /* after so many without an answer others of the path go first */
+    PTCP_PTO_ASIDE = 4,   /* after so many without an answer others of the path go first */
     PTCP_LATE_MAX = 4096, /* packets given up, the newest, for which an ACK may yet come */
 };
 
@@ -70,8 +70,8 @@ void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *pat
 bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struct ptcp_path *path,
                                uint64_t now_us);
 /*
- * Nothing that was sent is answered, nor are the probes: what is under way takes no room from others
- * of the path any more, and will be sent again. It goes on probing.
+ * Nothing that was sent is answered, nor are the probes: what is under way takes no room from
+ * others of the path any more, and will be sent again. It goes on probing.
  */
 void ptcp_recovery_stand_aside(struct ptcp_recovery *recovery, struct ptcp_path *path,
                                const struct ptcp_recovery_owner *type, void *owner);

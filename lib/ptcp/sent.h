@@ -13,8 +13,10 @@
 #define STK_PTCP_SENT_H
 
 #include "fetch.h"
+#include "packet.h"
 #include "sendbuf.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -74,6 +76,9 @@ struct ptcp_sent {
 struct ptcp_sent_list {
     uint32_t head, tail;
 };
+
+/* The receiver can tell which number is meant, however many of them get lost (RFC 9000 A.2). */
+static_assert(PTCP_SENT_MAX < 1 << (PTCP_SHORT_NUMBER_BITS - 1), "numbers that are under way");
 
 struct ptcp_sent_ring {
     struct ptcp_sent *slots;

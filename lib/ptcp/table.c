@@ -25,9 +25,18 @@ static struct ptcp_slot **bucket(const struct ptcp_table *table, uint64_t id)
     return &table->buckets[id & (table->capacity - 1)];
 }
 
-struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint64_t id)
+struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint32_t low)
 {
-    return *bucket(table, id);
+    return *bucket(table, low);
+}
+
+struct ptcp_slot *ptcp_table_find_low(const struct ptcp_table *table, uint32_t low)
+{
+    struct ptcp_slot *slot = ptcp_table_first(table, low);
+
+    while (slot && (uint32_t)slot->id != low)
+        slot = slot->next;
+    return slot;
 }
 
 struct ptcp_slot *ptcp_table_find(const struct ptcp_table *table, uint64_t id)

@@ -20,8 +20,10 @@ struct ptcp_table {
 /* 0 or -ENOMEM. */
 int ptcp_table_init(struct ptcp_table *table);
 void ptcp_table_free(struct ptcp_table *table);
-/* Where a search for `id` begins; NULL: it would find nothing. */
-struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint64_t id);
+/* Where a search begins for ids with these low 32 bits; NULL: it would find nothing. */
+struct ptcp_slot *ptcp_table_first(const struct ptcp_table *table, uint32_t low);
+/* The first with these low 32 bits of its id: nearly always the only one. */
+struct ptcp_slot *ptcp_table_find_low(const struct ptcp_table *table, uint32_t low);
 struct ptcp_slot *ptcp_table_find(const struct ptcp_table *table, uint64_t id);
 /* The id must be new. Without memory to grow, chains get longer. */
 void ptcp_table_add(struct ptcp_table *table, struct ptcp_slot *slot);

@@ -9,6 +9,11 @@
 _Static_assert(crypto_shorthash_KEYBYTES == 16, "two connection ids make one key");
 _Static_assert(crypto_shorthash_BYTES == PTCP_TAG_BYTES, "the tag is one SipHash");
 
+enum {
+    SUM_BYTES = 8 + 4,
+    SHORT_TEXT_BYTES = 1 + 8 + 8 + SUM_BYTES,
+};
+
 uint64_t ptcp_prf(const uint8_t secret[16], const void *text, size_t len)
 {
     uint8_t out[crypto_shorthash_BYTES];
@@ -17,28 +22,73 @@ uint64_t ptcp_prf(const uint8_t secret[16], const void *text, size_t len)
     return stk_load_be64(out);
 }
 
-uint64_t ptcp_tag(uint64_t destination, uint64_t source, const void *packet, size_t len)
+static uint64_t keyed(const struct ptcp_whole *whole, const uint8_t *text, size_t len)
 {
-    const uint8_t *bytes = packet;
-    uint8_t key[16], text[PTCP_LONG_HEADER_BYTES + 8 + 4];
-    size_t header =
-        len > 0 && bytes[0] == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_LONG_HEADER_BYTES;
+    uint8_t key[16];
 
-    if (header > len)
-        header = len;
-    memcpy(text, bytes, header);
-    stk_store_be64(text + header, len - header);
-    stk_store_be32(text + header + 8, ptcp_crc32c(bytes + header, len - header));
-    stk_store_be64(key, destination);
-    stk_store_be64(key + 8, source);
-    return ptcp_prf(key, text, header + 12);
+    stk_store_be64(key, whole->destination);
+    stk_store_be64(key + 8, whole->source);
+    return ptcp_prf(key, text, len);
 }
 
-bool ptcp_tag_ok(uint64_t destination, uint64_t source, const void *packet, size_t len)
+static void write_sum(uint8_t *at, const uint8_t *bytes, size_t len)
 {
-    if (len < PTCP_TAG_BYTES)
+    stk_store_be64(at, len);
+    stk_store_be32(at + 8, ptcp_crc32c(bytes, len));
+}
+
+static uint64_t long_tag(const uint8_t *packet, size_t len, const struct ptcp_whole *whole)
+{
+    uint8_t text[PTCP_LONG_HEADER_BYTES + SUM_BYTES];
+
+    memcpy(text, packet, PTCP_LONG_HEADER_BYTES);
+    write_sum(text + PTCP_LONG_HEADER_BYTES, packet + PTCP_LONG_HEADER_BYTES,
+              len - PTCP_LONG_HEADER_BYTES);
+    return keyed(whole, text, sizeof(text));
+}
+
+static size_t short_header(const uint8_t *packet)
+{
+    return packet[0] == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_STREAM_HEADER_BYTES;
+}
+
+static bool is_short(const uint8_t *packet)
+{
+    return packet[0] == PTCP_DATA || (packet[0] & ~PTCP_STREAM_FIN) == PTCP_STREAM;
+}
+
+/* The id as it is on the wire. */
+static uint64_t hidden_id(const uint8_t *packet, size_t len, const struct ptcp_whole *whole)
+{
+    const size_t header = short_header(packet);
+    uint8_t text[SHORT_TEXT_BYTES];
+
+    text[0] = packet[0];
+    stk_store_be64(text + 1, whole->packet);
+    stk_store_be64(text + 9, packet[0] == PTCP_DATA ? 0 : whole->offset);
+    write_sum(text + 17, packet + header, len - header);
+    return whole->destination ^ keyed(whole, text, sizeof(text)) << 32;
+}
+
+size_t ptcp_tag_put(uint8_t *packet, size_t len, const struct ptcp_whole *whole)
+{
+    if (is_short(packet)) {
+        stk_store_be64(packet + PTCP_SHORT_ID_AT, hidden_id(packet, len, whole));
+        return len;
+    }
+    stk_store_be64(packet + len, long_tag(packet, len, whole));
+    return len + PTCP_TAG_BYTES;
+}
+
+bool ptcp_tag_ok(const uint8_t *packet, size_t size, const struct ptcp_whole *whole)
+{
+    if (size < PTCP_SHORT_HEADER_BYTES)
         return false;
-    len -= PTCP_TAG_BYTES;
-    return ptcp_tag(destination, source, packet, len) ==
-           stk_load_be64((const uint8_t *)packet + len);
+    if (is_short(packet))
+        return size >= short_header(packet) &&
+               stk_load_be64(packet + PTCP_SHORT_ID_AT) == hidden_id(packet, size, whole);
+    if (size < PTCP_LONG_HEADER_BYTES + PTCP_TAG_BYTES)
+        return false;
+    size -= PTCP_TAG_BYTES;
+    return stk_load_be64(packet + size) == long_tag(packet, size, whole);
 }

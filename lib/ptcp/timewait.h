@@ -16,6 +16,7 @@ struct ptcp_timewait {
     uint64_t peer_id, association, expires_us;
     uint64_t next_packet;
     uint64_t received; /* number after the highest one that arrived */
+    uint64_t stream;   /* bytes of the stream that arrived */
     uint64_t code;     /* of the reset */
     bool reset, durable;
     union { /* or the block ends before it */

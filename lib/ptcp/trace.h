@@ -21,7 +21,7 @@ struct ptcp_trace_packet {
     uint64_t number; /* of all 64 bits */
     size_t size;     /* as the connection's statistics count it */
     uint8_t ecn;     /* enum stk_ecn */
-    struct stk_reader frames;
+    struct ptcp_frames frames;
 };
 
 enum ptcp_trace_timer {

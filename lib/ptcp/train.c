@@ -4,15 +4,16 @@
 #include "tag.h"
 
 #include <assert.h>
-#include <string.h>
+
+#define NUMBER_MASK ((UINT64_C(1) << PTCP_SHORT_NUMBER_BITS) - 1)
 
 struct train {
     struct ptcp_conn *conn;
-    const uint8_t *first; /* packet */
+    uint64_t id, id_mask; /* as it is on the wire, where no tag hides it */
     uint64_t packet;      /* number of the next one */
     uint64_t most;        /* offset that no byte may reach */
     uint64_t bytes;       /* of the packets that were taken */
-    size_t tag;
+    bool plain;
 };
 
 /* Everything about the connection that arrival.c and conn_input.c look at for each packet. */
@@ -33,36 +34,46 @@ static struct ptcp_conn *find(struct ptcp_endpoint *endpoint, const struct stk_r
     const bool plain = run->association == 0;
     struct ptcp_slot *slot;
 
-    if (size <= PTCP_STREAM_ONLY_AT || at[0] != PTCP_DATA ||
-        at[PTCP_SHORT_HEADER_BYTES] != PTCP_FRAME_STREAM || plain == endpoint->options.sealed)
+    if (size <= PTCP_STREAM_HEADER_BYTES || at[0] != PTCP_STREAM ||
+        plain == endpoint->options.sealed)
         return NULL;
-    slot = ptcp_table_find(&endpoint->table, stk_load_be64(at + 1));
+    slot = ptcp_table_find_low(&endpoint->table, stk_load_be32(at + PTCP_SHORT_ID_LOW_AT));
     if (!slot || slot->over)
         return NULL;
     struct ptcp_conn *conn = STK_CONTAINER(slot, struct ptcp_conn, slot);
     return is_fit(conn, run) ? conn : NULL;
 }
 
+/* The next packet of that connection, with the stream bytes that are next, as far as it says. */
+static bool goes_on(const struct train *train, const uint8_t *at, size_t size)
+{
+    return size > PTCP_STREAM_HEADER_BYTES && at[0] == PTCP_STREAM &&
+           ((stk_load_be64(at + PTCP_SHORT_ID_AT) ^ train->id) & train->id_mask) == 0 &&
+           ((stk_load_be24(at + PTCP_SHORT_NUMBER_AT) ^ train->packet) & NUMBER_MASK) == 0 &&
+           stk_load_be32(at + PTCP_SHORT_HEADER_BYTES) ==
+               (uint32_t)train->conn->engine->in.contiguous;
+}
+
+static bool is_tagged(const struct train *train, const uint8_t *at, size_t size)
+{
+    const struct ptcp_whole whole = {.destination = train->conn->slot.id,
+                                     .source = train->conn->peer_id,
+                                     .packet = train->packet,
+                                     .offset = train->conn->engine->in.contiguous};
+
+    return ptcp_tag_ok(at, size, &whole);
+}
+
 /* True if the packet goes on and is taken. */
 static bool take(struct train *train, const uint8_t *at, size_t size)
 {
     struct ptcp_reasm *in = &train->conn->engine->in;
-    struct stk_reader reader;
 
-    if (size <= PTCP_STREAM_ONLY_AT + train->tag ||
-        memcmp(at, train->first, PTCP_SHORT_NUMBER_AT) != 0 ||
-        stk_load_be32(at + PTCP_SHORT_NUMBER_AT) != (uint32_t)train->packet ||
-        at[PTCP_SHORT_HEADER_BYTES] != PTCP_FRAME_STREAM)
+    if (!goes_on(train, at, size) ||
+        in->contiguous + (size - PTCP_STREAM_HEADER_BYTES) > train->most ||
+        (train->plain && !is_tagged(train, at, size)))
         return false;
-    reader = stk_reader_of(at + PTCP_STREAM_ONLY_AT, size - train->tag - PTCP_STREAM_ONLY_AT);
-    if (stk_read_varint(&reader) != in->contiguous || reader.failed)
-        return false;
-    const size_t len = stk_reader_left(&reader);
-    if (len == 0 || in->contiguous + len > train->most)
-        return false;
-    if (train->tag && !ptcp_tag_ok(train->conn->slot.id, train->conn->peer_id, at, size))
-        return false;
-    if (ptcp_reasm_append(in, reader.at, len) < 0)
+    if (ptcp_reasm_append(in, at + PTCP_STREAM_HEADER_BYTES, size - PTCP_STREAM_HEADER_BYTES) < 0)
         return false; /* what was written of it does no harm */
     train->packet++;
     train->bytes += size;
@@ -85,19 +96,20 @@ static void note(struct train *train, uint64_t now_us, const struct stk_run *run
 unsigned ptcp_train_take(struct ptcp_endpoint *endpoint, uint64_t now_us, const struct stk_run *run,
                          unsigned from)
 {
-    const uint8_t *first = stk_run_at(run, from);
-    struct ptcp_conn *conn = find(endpoint, run, first, stk_run_size(run, from));
+    struct ptcp_conn *conn = find(endpoint, run, stk_run_at(run, from), stk_run_size(run, from));
     unsigned i = from;
 
     if (!conn)
         return 0;
     const struct ptcp_engine *engine = conn->engine;
     const uint64_t granted = engine->flow.granted, fin = engine->in.fin_offset;
+    const bool plain = ptcp_conn_is_plain(conn);
     struct train train = {.conn = conn,
-                          .first = first,
+                          .id = conn->slot.id,
+                          .id_mask = plain ? UINT32_MAX : UINT64_MAX,
                           .packet = ptcp_acks_expected(&engine->acks),
                           .most = granted < fin ? granted : fin,
-                          .tag = ptcp_conn_is_plain(conn) ? PTCP_TAG_BYTES : 0};
+                          .plain = plain};
 
     while (i < run->count && take(&train, stk_run_at(run, i), stk_run_size(run, i)))
         i++;
