@@ -1,31 +1,12 @@
 # What the tests of HTTP with real peers share. To be sourced; leaves the test in an empty directory
 # of its own, which goes with it, as do the programs in $pids.
 set -uo pipefail
+. "$top_srcdir/tests/shell_common.sh" || exit 1
 
-failed=0
 pids=
 dir=$(mktemp -d)
 trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-
-require() { # TOOL…
-    local tool
-    for tool; do
-        command -v "$tool" >/dev/null || {
-            echo "$tool is missing"
-            exit 77
-        }
-    done
-}
-
-check() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then
-        echo "ok: $1"
-    else
-        echo "FAILED: $1: expected $2, got $3"
-        failed=1
-    fi
-}
 
 sum() { sha256sum | cut -d' ' -f1; }
 

@@ -2,22 +2,12 @@
 #
 # Waits are for conditions, with one deadline for the whole test.
 set -uo pipefail
+. "$top_srcdir/tests/shell_common.sh" || exit 1
 
 p2pcat=${STK_P2PCAT:-$top_builddir/p2pcat}
 server=$top_builddir/examples/http_server
 slowness=${STK_TEST_SLOWNESS:-1}
-failed=0
 deadline=$((SECONDS + ${patience:-100} * slowness))
-
-require() {
-    local tool
-    for tool; do
-        command -v "$tool" >/dev/null || {
-            echo "$tool is missing"
-            exit 77
-        }
-    done
-}
 
 dir=$(mktemp -d)
 leave() {
@@ -30,15 +20,6 @@ trap leave EXIT
 cd "$dir" || exit 1
 unset XDG_CONFIG_HOME NO_COLOR
 export HOME=$dir TERM=dumb
-
-check() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then
-        echo "ok: $1"
-    else
-        echo "FAILED: $1: expected \"$2\", got \"$3\""
-        failed=1
-    fi
-}
 
 # The whole of stderr is shown when a line is missing.
 check_says() { # NAME FILE PATTERN
