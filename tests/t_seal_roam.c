@@ -205,6 +205,52 @@ static void another_port_of_the_same_address_is_told_as_the_same_path(void)
     end();
 }
 
+static unsigned challenges_lost, challenges_to_lose;
+
+/* The first ones that go to where A is now. */
+static bool lose_challenges(struct world *w, struct world_packet *packet)
+{
+    (void)w;
+    if (!stk_addr_equal(&packet->to, &a->addr) || packet->data[0] != SEAL_CONTROL ||
+        packet->len != SEAL_CHALLENGE_BYTES || challenges_lost >= challenges_to_lose)
+        return true;
+    challenges_lost++;
+    return false;
+}
+
+static void move_and_speak_for(uint64_t time_us)
+{
+    challenges_lost = 0;
+    a->addr = world_addr(50, 5000);
+    world.filter = lose_challenges;
+    for (uint64_t us = 0; us < time_us; us += 20000) {
+        world_send_number(a, id, 1);
+        world_run(&world, 20000);
+    }
+}
+
+static void a_challenge_that_got_lost_is_repeated_when_the_peer_speaks(void)
+{
+    establish();
+    challenges_to_lose = 1;
+    move_and_speak_for(200000);
+    CU_ASSERT_EQUAL(challenges_lost, 1);
+    CU_ASSERT_EQUAL(b->moved, 1);
+    end();
+}
+
+static void who_speaks_and_never_echoes_gets_no_more_challenges_for_it(void)
+{
+    establish();
+    challenges_to_lose = 100;
+    move_and_speak_for(SECOND);
+    CU_ASSERT_EQUAL(challenges_lost, SEAL_CHALLENGES_HURRIED);
+    move_and_speak_for(6 * SECOND); /* the others in their time, and none after them */
+    CU_ASSERT_EQUAL(challenges_lost, SEAL_CHALLENGES_MAX - SEAL_CHALLENGES_HURRIED);
+    CU_ASSERT_EQUAL(b->moved, 0);
+    end();
+}
+
 static void both_sides_may_move(void)
 {
     establish();
@@ -395,6 +441,10 @@ int main(void)
         {"a new address is used once it has answered", a_new_address_is_used_once_it_has_answered},
         {"another port of the same address is told as the same path",
          another_port_of_the_same_address_is_told_as_the_same_path},
+        {"a challenge that got lost is repeated when the peer speaks",
+         a_challenge_that_got_lost_is_repeated_when_the_peer_speaks},
+        {"who speaks and never echoes gets no more challenges for it",
+         who_speaks_and_never_echoes_gets_no_more_challenges_for_it},
         {"both sides may move", both_sides_may_move},
         {"a copied packet moves nothing", a_copied_packet_moves_nothing},
         {"a copied initiation only delays", a_copied_initiation_only_delays},

@@ -303,6 +303,16 @@ static void challenge(struct seal_association *a, struct seal_path *path)
     seal_send_control(a, path, SEAL_CHALLENGE, path->token, SEAL_TOKEN);
 }
 
+/*
+ * The peer speaks from there, and has not echoed what should have come back by now: that got lost,
+ * or came before the peer. The last challenges wait for their time.
+ */
+static bool should_hurry(const struct seal_association *a, const struct seal_path *path)
+{
+    return path->state == SEAL_PATH_PROBING && path->challenges < SEAL_CHALLENGES_HURRIED &&
+           seal_now(a->port) - path->challenged_us >= SEAL_HURRY_US;
+}
+
 void seal_path_probe(struct seal_association *a, struct seal_path *path)
 {
     if (seal_path_is_asked(path))
@@ -330,6 +340,10 @@ void seal_path_heard(struct seal_association *a, struct seal_path *path, bool ne
     }
     if (path == a->candidate || path->state == SEAL_PATH_HEARD)
         seal_path_probe(a, path);
+    if (should_hurry(a, path)) {
+        challenge(a, path);
+        seal_life_arm(a);
+    }
 }
 
 static void answered(struct seal_association *a, struct seal_path *path, bool last)

@@ -11,9 +11,11 @@
 #include "dgram.h"
 
 enum {
-    SEAL_CHALLENGES_MAX = 5, /* tries of one probe */
-    SEAL_PATHS_HEARD = 4,    /* opened by the peer; one more takes the place of the oldest */
-    SEAL_WAY_GONE = 255,     /* the transport was removed: what is sent there is lost */
+    SEAL_CHALLENGES_MAX = 5,     /* tries of one probe */
+    SEAL_CHALLENGES_HURRIED = 3, /* so many may leave before their time, where the peer is heard */
+    SEAL_HURRY_US = 100 * 1000,  /* after the one before */
+    SEAL_PATHS_HEARD = 4,        /* opened by the peer; one more takes the place of the oldest */
+    SEAL_WAY_GONE = 255,         /* the transport was removed: what is sent there is lost */
 };
 
 enum seal_path_state {
