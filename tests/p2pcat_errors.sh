@@ -20,9 +20,15 @@ refuses() { # NAME CODE PATTERN ARGUMENT…
 
 words() {
     refuses "an unknown option" 2 'no option' --colour
-    refuses "an option without its value" 2 'lacks its value' connect --ticket-file
+    refuses "an unknown letter before another one" 2 'no option "-x"' --stats -xv
+    refuses "an option without its value" 2 'lacks its value: "--ticket-file"' connect --ticket-file
+    refuses "a letter without its value" 2 'lacks its value: "-o"' http -o
+    refuses "a value too many" 2 'takes no value: "--durable=yes"' listen --durable=yes
     refuses "an unknown command" 2 'no command "liste"' liste
-    refuses "a word too many" 2 'takes no argument' listen here
+    refuses "a word too many" 2 '--port' listen 4001
+    refuses "a key in place of a ticket" 2 'not where it is' connect "$(cat own.key)"
+    refuses "an address in place of a ticket" 2 'p2pcat - example.org:80' connect example.org:80
+    refuses "a name in place of a URL" 2 'https://' http www.example.org
     refuses "connect without a ticket" 2 'one ticket' connect
     refuses "a ticket file that is not there" 2 'No such file' connect --ticket-file none
     refuses "one stack alone" 2 'two stacks' /ip4/127.0.0.1/tcp/1

@@ -142,7 +142,8 @@ static void impossible_stacks_say_what_is_missing(void)
     expect_error("/ip4/1.2.3.4", STK_ESTACK, 13, "needs a transport behind it");
     expect_error("/ip4/1.2.3.4/tls", STK_ESTACK, 14, "ip4 is an address only");
     expect_error("/memory/x/memory/y", STK_ESTACK, 11, "it stands at the bottom");
-    expect_error("/memory/x/ptcp", STK_ESTACK, 11, "needs datagrams, memory carries a stream");
+    expect_error("/memory/x/ptcp", STK_ESTACK, 11,
+                 "needs datagrams, memory carries a stream: udp and unix-dgram carry datagrams");
     expect_error("/ip4/1.2.3.4/tcp/1/ip4/1.2.3.4", STK_ESTACK, 20, "stands at the bottom");
 }
 
@@ -156,6 +157,17 @@ static void unknown_names_get_a_suggestion(void)
     expect_error("/memory/x/limit,raet=1", STK_ESYNTAX, 17,
                  "limit has no option \"raet\"; it has rate recv send burst");
     expect_error("/stdio,x", STK_ESYNTAX, 8, "stdio has no option \"x\"; it has none");
+}
+
+static void of_a_long_text_the_place_is_shown(void)
+{
+    expect_error(
+        "/ip4/127.0.0.1/udp/4001/seal,peer=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,"
+        "alow=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb/ptcp",
+        STK_ESYNTAX, 88,
+        "of \"…aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,alow=bbbbbbbbbbbbbbb…\": seal has no");
+    expect_error("/memory/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/x",
+                 STK_ESYNTAX, 69, "aaa/x\": there is no layer");
 }
 
 static void values_are_asked_for_and_checked(void)
@@ -434,6 +446,7 @@ static CU_TestInfo tests[] = {
     {"what is no address is told so", what_is_no_address_is_told_so},
     {"impossible stacks say what is missing", impossible_stacks_say_what_is_missing},
     {"unknown names get a suggestion", unknown_names_get_a_suggestion},
+    {"of a long text the place is shown", of_a_long_text_the_place_is_shown},
     {"values are asked for and checked", values_are_asked_for_and_checked},
     {"options are checked against their kind and range",
      options_are_checked_against_their_kind_and_range},

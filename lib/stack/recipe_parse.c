@@ -14,10 +14,16 @@ struct parse {
     struct stk_error *error;
 };
 
+/* Of a long text what stands round the place is shown. */
 static int fail(struct parse *p, int code, size_t at, const char *what)
 {
-    return stk_error_set(p->error, code, "recipe", "at character %zu of \"%.60s\": %s", at + 1,
-                         p->text, what);
+    enum { SHOWN_MAX = 60, SHOWN_BEFORE = 40 };
+    const size_t len = strlen(p->text);
+    const size_t from = len > SHOWN_MAX && at > SHOWN_BEFORE ? at - SHOWN_BEFORE : 0;
+
+    return stk_error_set(p->error, code, "recipe", "at character %zu of \"%s%.*s%s\": %s", at + 1,
+                         from > 0 ? "…" : "", SHOWN_MAX, p->text + from,
+                         len - from > SHOWN_MAX ? "…" : "", what);
 }
 
 /* --- Shapes --------------------------------------------------------------------------------- */
@@ -68,6 +74,8 @@ static int misfit(struct parse *p, const struct stk_segment *below,
                  below->type->name, carries(below->type->above),
                  type->below == STK_STREAM && below->type->above == STK_DATAGRAMS
                      ? ": put ptcp between them"
+                 : type->below == STK_DATAGRAMS && below->type->above == STK_STREAM
+                     ? ": udp and unix-dgram carry datagrams"
                      : "");
     return fail(p, STK_ESTACK, segment->offset, what);
 }

@@ -96,6 +96,22 @@ static void add_addresses(struct race *race, const struct ticket *ticket,
     }
 }
 
+/* What is pasted in its place by mistake. */
+static int refuse_ticket(const char *text, const struct stk_error *error)
+{
+    uint8_t key[STK_KEY_BYTES];
+
+    if (stk_key_parse(key, text, NULL) == 0) {
+        talk_error("a key tells who the peer is, and not where it is");
+        talk_hint("ask for a ticket, or write p2pcat - /ip4/ADDRESS/udp/PORT/seal,peer=KEY/ptcp");
+        return EXIT_USAGE;
+    }
+    talk_error("%s", error->text);
+    if (strchr(text, ':') != NULL)
+        talk_hint("to an address: p2pcat - %.200s", text);
+    return EXIT_USAGE;
+}
+
 static int add_target(struct connect *c, const char *text)
 {
     struct ticket ticket;
@@ -109,10 +125,8 @@ static int add_target(struct connect *c, const char *text)
         race_add(&c->race, text);
         return app_refuse_for_stacks(&c->app.options);
     }
-    if (ticket_parse(&ticket, text, &error) < 0) {
-        talk_error("%s", error.text);
-        return EXIT_USAGE;
-    }
+    if (ticket_parse(&ticket, text, &error) < 0)
+        return refuse_ticket(text, &error);
     const int status = check_expected(&c->app.options, &ticket);
     if (status == 0)
         add_addresses(&c->race, &ticket, &c->app.options);

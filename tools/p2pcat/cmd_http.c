@@ -228,6 +228,22 @@ static void show_stats(const struct fetch *f, uint64_t took_us)
         stats_show(&f->stats, &sums, f->app.options.json);
 }
 
+static void hint_at_addresses(void)
+{
+    talk_hint("p2pcat http https://example.org/, or p2pcat http /ip4/127.0.0.1/tcp/8080/http/PATH");
+}
+
+static int refuse_address(const struct stk_error *error)
+{
+    if (strcmp(error->layer, "recipe") == 0) {
+        talk_error("%s", error->text);
+        hint_at_addresses();
+    } else {
+        talk_error("%s: %s", error->layer, error->text);
+    }
+    return app_code_of_start(error);
+}
+
 static int start(struct fetch *f, const char *address)
 {
     const struct stk_http_request request = {.method = f->app.options.head_only ? "HEAD" : NULL};
@@ -239,10 +255,8 @@ static int start(struct fetch *f, const char *address)
 
     if (status != 0)
         return status;
-    if (stk_http_client_new(f->app.loop, address, &options, &f->client, &error) < 0) {
-        talk_error("%s: %s", error.layer, error.text);
-        return app_code_of_start(&error);
-    }
+    if (stk_http_client_new(f->app.loop, address, &options, &f->client, &error) < 0)
+        return refuse_address(&error);
     if (stk_http_client_send(f->client, &request, &handler, f, &f->call, &error) < 0) {
         talk_error("%s: %s", error.layer, error.text);
         return EXIT_OTHER;
@@ -263,8 +277,7 @@ int cmd_http(const struct app_options *options, int count, char **words)
 
     if (count != 1) {
         talk_error("http takes one URL or stack");
-        talk_hint(
-            "p2pcat http https://example.org/, or p2pcat http /ip4/127.0.0.1/tcp/8080/http/PATH");
+        hint_at_addresses();
         return EXIT_USAGE;
     }
     if ((status = app_refuse_for_stacks(options)) != 0 || (status = app_init(&f.app, options)) != 0)

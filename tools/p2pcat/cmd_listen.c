@@ -339,6 +339,7 @@ int cmd_listen(const struct app_options *options, int count, char **words)
 
     if (count > 0) {
         talk_error("listen takes no argument, but \"%s\" was given", words[0]);
+        talk_hint("--port N chooses the port; p2pcat listen:STACK STACK waits on a stack");
         return EXIT_USAGE;
     }
     if ((status = check_keys(options)) != 0 || (status = app_init(&l.app, options)) != 0)

@@ -33,7 +33,7 @@ static const char usage_all[] =
     "  --allow KEY        talk to this peer only; may be repeated (also --peer KEY)\n"
     "  --bind ADDRESS     listen on this address only     --port N   and on this UDP port\n"
     "  --ticket-file F    write the ticket there, or read it from there\n"
-    "  --durable          outlive minutes without a path, if the other side says so, too\n"
+    "  --durable          outlive a day without a path, if the other side says so, too\n"
     "  --keep-open        serve many streams              --exec CMD  with a command each\n"
     "  --recv-only        send nothing of standard input\n"
     "  --timeout SECONDS  give up connecting after so long  --progress  for pipes, too\n"
@@ -225,20 +225,42 @@ static int print_version(void)
                : EXIT_LOCAL;
 }
 
+static bool is_known(int option)
+{
+    for (const struct option *o = long_options; o->name != NULL; o++)
+        if (o->val == option)
+            return true;
+    return false;
+}
+
+/* Short ones may stand behind one another in one word: only the letter tells which it was. */
+static int refuse_option(int answer, const char *word)
+{
+    const char short_option[] = {'-', (char)optopt, '\0'};
+
+    if (answer == ':')
+        return usage_error("this option lacks its value:", word);
+    if (optopt == 0)
+        return usage_error("there is no option", word);
+    if (is_known(optopt))
+        return usage_error("this option takes no value:", word);
+    return usage_error("there is no option", short_option);
+}
+
 /* Sets `*done` if the program ends here; `*given` tells which options there were. */
 static int parse(struct app_options *o, int argc, char **argv, unsigned *given, bool *done)
 {
     int option, status = 0;
 
     opterr = 0;
-    while (status == 0 && (option = getopt_long(argc, argv, "vqho:I", long_options, NULL)) != -1) {
+    while (status == 0 && (option = getopt_long(argc, argv, ":vqho:I", long_options, NULL)) != -1) {
         *done = option == 'h' || option == OPT_VERSION;
         if (option == 'h')
             return fputs(usage_all, stdout) >= 0 && fflush(stdout) == 0 ? EXIT_DONE : EXIT_LOCAL;
         if (option == OPT_VERSION)
             return print_version();
-        if (option == '?')
-            return usage_error("this is no option, or it lacks its value:", argv[optind - 1]);
+        if (option == '?' || option == ':')
+            return refuse_option(option, argv[optind - 1]);
         if (option == 'o' || option == 'I')
             option = option == 'o' ? OPT_OUTPUT : OPT_HEAD;
         if (option >= OPT_IDENTITY)
