@@ -372,6 +372,11 @@ static void a_token_counts_for_its_connection_and_its_peer_only(void)
     show(SAME_PEER, id, source, token);
     CU_ASSERT_EQUAL(refused, 0);
     CU_ASSERT_EQUAL(ptcp_conn_association(listener), SAME_PEER);
+    /* Nor does one that somebody has held back move it to where it was. */
+    CU_ASSERT_EQUAL(ptcp_conn_expected(listener), 5001);
+    show(7, id, source, token);
+    CU_ASSERT_EQUAL(refused, 0);
+    CU_ASSERT_EQUAL(ptcp_conn_association(listener), SAME_PEER);
     pair_free(&pair);
 }
 

@@ -56,6 +56,8 @@ bool ptcp_late_resume(struct ptcp_endpoint *endpoint, struct ptcp_timewait *entr
     if (!entry->durable || entry->peer_id != arrival->header.source ||
         !ptcp_durable_proves(endpoint, &entry->proof, arrival->run->association, token))
         return false;
+    if (ptcp_packet_number(&arrival->header, entry->received) < entry->received)
+        return true; /* held back, or overtaken */
     entry->association = arrival->run->association;
     answer(endpoint, entry, arrival);
     return true;

@@ -166,6 +166,12 @@ void ptcp_opening_syn_ack(struct ptcp_conn *conn, const struct ptcp_arrival *arr
     ptcp_arrival_deliver(conn, arrival);
 }
 
+/* It was sent after everything that has come: else somebody holds it back, or it was overtaken. */
+static bool is_newest(const struct ptcp_arrival *arrival, uint64_t expected)
+{
+    return ptcp_packet_number(&arrival->header, expected) >= expected;
+}
+
 void ptcp_opening_resume(struct ptcp_endpoint *endpoint, struct ptcp_slot *slot,
                          const struct ptcp_arrival *arrival)
 {
@@ -187,6 +193,8 @@ void ptcp_opening_resume(struct ptcp_endpoint *endpoint, struct ptcp_slot *slot,
         return;
     }
     if (ptcp_conn_association(conn) != arrival->run->association) {
+        if (!is_newest(arrival, ptcp_conn_expected(conn)))
+            return;
         if (ptcp_paths_move(endpoint, conn, arrival->run->association) < 0)
             return; /* it comes again */
         if (conn->durable->lost)
