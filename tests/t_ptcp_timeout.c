@@ -394,6 +394,40 @@ static void who_alone_is_not_answered_holds_nobody_back(void)
     end(2);
 }
 
+/* What connection 0 has written arrives, and time goes by. */
+static void read_for(uint64_t duration_us)
+{
+    const uint64_t until_us = pair.now_us + duration_us;
+
+    do
+        pair_read(&pair, b[0]);
+    while (pair_step(&pair, until_us));
+}
+
+/* The same, where the other one has something to say now and then only. */
+static void who_alone_is_not_answered_does_not_come_back_while_others_are_silent(void)
+{
+    uint64_t got[2];
+
+    set_up(1250000);
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    transfer_for(SECOND, got);
+    pair.tap = is_heard;
+    transfer_for(10 * SECOND, got);
+    read_for(10 * SECOND);
+    for (int i = 0; i < 10; i++) {
+        read_for(2 * SECOND);
+        write_bytes(a[0], 1000);
+        pair_run_for(&pair, 300 * MS);
+        CU_ASSERT_EQUAL(pair_read(&pair, b[0]), 1000);
+    }
+    pair.tap = NULL;
+    transfer_for(10 * SECOND, got);
+    CU_ASSERT_TRUE(got[1] > 3 * 1250000);
+    end(2);
+}
+
 static const struct stk_ptcp_options idle = {.idle_timeout_us = 60000000};
 
 static void the_idle_time_out_is_about_the_peer_s_life(void)
@@ -435,6 +469,8 @@ static CU_TestInfo tests[] = {
     {"all hear of it when many are aborted at once", all_hear_of_it_when_many_are_aborted_at_once},
     {"who was forgotten finds out", who_was_forgotten_finds_out},
     {"who alone is not answered holds nobody back", who_alone_is_not_answered_holds_nobody_back},
+    {"who alone is not answered does not come back while others are silent",
+     who_alone_is_not_answered_does_not_come_back_while_others_are_silent},
     {"who alone is not answered does not doubt the path",
      who_alone_is_not_answered_does_not_doubt_the_path},
     {"the idle time-out is about the peer's life", the_idle_time_out_is_about_the_peer_s_life},

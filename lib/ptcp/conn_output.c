@@ -62,17 +62,23 @@ static bool handshake_needs_turn(const struct ptcp_conn *conn)
            conn->engine->recovery.probes == 0 && conn->due & PTCP_DUE_PARAMS;
 }
 
-bool ptcp_conn_stands_aside(const struct ptcp_conn *conn)
+/* Its peer does not answer. What it sends then is in the way of others, when they want to send. */
+static bool only_probes(const struct ptcp_conn *conn)
 {
     return conn->engine && conn->engine->recovery.pto_count >= PTCP_PTO_ASIDE &&
-           ptcp_turns_others(&conn->path->turns, &conn->turn) > 0;
+           conn->path->users > 1;
+}
+
+bool ptcp_conn_stands_aside(const struct ptcp_conn *conn)
+{
+    return only_probes(conn) && ptcp_turns_others(&conn->path->turns, &conn->turn) > 0;
 }
 
 bool ptcp_conn_wants_turn(const struct ptcp_conn *conn)
 {
     if (conn->state == PTCP_STATE_CLOSED || is_handshaking(conn))
         return handshake_needs_turn(conn);
-    if (ptcp_durable_is_silent(conn) || ptcp_conn_stands_aside(conn))
+    if (ptcp_durable_is_silent(conn) || only_probes(conn))
         return false;
     /* Few bytes may wait for those that the user will write when it is invited. */
     if (ptcp_turn_asks(&conn->turn))

@@ -218,9 +218,9 @@ int ptcp_conn_output(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *ru
                      size_t capacity, uint32_t allowance);
 /* A packet of what is due besides stream bytes, for a run of others' (company.h); 0: nothing is. */
 size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room);
-/* Has it something to send that needs a turn? */
-/* Its peer does not answer, and others of the path have bytes to send: it only sends probes. */
+/* Its peer does not answer, and others of the path have bytes to send. */
 bool ptcp_conn_stands_aside(const struct ptcp_conn *conn);
+/* Has it something to send that needs a turn? */
 bool ptcp_conn_wants_turn(const struct ptcp_conn *conn);
 /* Something that needs none should have left: it lacked memory, or its turn was to carry it. */
 bool ptcp_conn_is_overdue(const struct ptcp_conn *conn, uint64_t now_us);
