@@ -6,13 +6,16 @@
 #define STK_BASE_FETCH_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { STK_CACHE_LINE = 64 };
 
 static inline void stk_fetch(const void *at, size_t len)
 {
+    const uintptr_t first = (uintptr_t)at; /* no arithmetic on what may be NULL */
+
     for (size_t i = 0; i < len; i += STK_CACHE_LINE)
-        __builtin_prefetch((const char *)at + i, 1);
+        __builtin_prefetch((const void *)(first + i), 1);
 }
 
 #endif
