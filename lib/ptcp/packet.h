@@ -1,13 +1,16 @@
 /*
  * The wire format. One datagram is one packet; docs/ptcp.md has the same tables in prose.
  *
- *  Long header (SYN, SYN_ACK, RETRY, REFUSE)     Short header (DATA, STREAM)
- *   0  1 type                                     0  1 type
- *   1  1 version                                  1  8 destination id; tag ^ its first 4 in plain
- * mode 2  8 destination id (0 in a SYN)              9  3 packet number, low 24 bits 10  8 source
- * id                               12    DATA: frames 18  4 packet number, low 32 bits 12  4
- * STREAM: stream offset, low 32 bits 22    frames                                  16    STREAM:
- * bytes of the stream 8 tag, in plain mode
+ *  Long header (the others)                Short header (DATA, STREAM)
+ *   0  1 type                               0  1 type
+ *   1  1 version                            1  8 destination id
+ *   2  8 destination id (0 in a SYN)        9  3 packet number, low 24 bits
+ *  10  8 source id                         12    DATA: frames
+ *  18  4 packet number, low 32 bits        12  4 STREAM: stream offset, low 32 bits
+ *  22    frames                            16    STREAM: bytes of the stream, to the end
+ *        8 tag, in plain mode
+ *
+ * In plain mode a short header's tag of 4 bytes is XORed to the first 4 of the destination id.
  *
  * All numbers are big-endian; "v" is a variable-length integer (RFC 9000 section 16).
  *
@@ -152,8 +155,7 @@ int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_
                      struct ptcp_frames *frames);
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header);
 
-/* The number nearest to `expected` whose low `bits` bits are those of `low` (RFC 9000 appendix
- * A.3). */
+/* The number nearest to `expected` whose low `bits` bits are those of `low` (RFC 9000, A.3). */
 uint64_t ptcp_number_near(uint64_t low, unsigned bits, uint64_t expected);
 /* The packet number that a header means. */
 uint64_t ptcp_packet_number(const struct ptcp_header *header, uint64_t expected);

@@ -9,11 +9,6 @@ static bool has_ended(const struct ptcp_conn *conn)
     return conn->engine ? conn->engine->in.fin_offset != UINT64_MAX : conn->rest.ended;
 }
 
-static uint64_t received(const struct ptcp_conn *conn)
-{
-    return conn->engine ? conn->engine->in.contiguous : conn->rest.received;
-}
-
 static uint64_t peer_ack_delay_us(const struct ptcp_conn *conn)
 {
     return conn->engine ? conn->engine->recovery.peer_ack_delay_us : conn->rest.peer_ack_delay_us;
@@ -22,7 +17,7 @@ static uint64_t peer_ack_delay_us(const struct ptcp_conn *conn)
 /* Who has something under way asks by that. */
 static bool is_in_the_middle(const struct ptcp_conn *conn)
 {
-    return received(conn) >= conn->silence_from && !ptcp_conn_is_plain(conn) &&
+    return ptcp_conn_received(conn) >= conn->silence_from && !ptcp_conn_is_plain(conn) &&
            ptcp_state_is_open(conn->state) && !has_ended(conn) && !ptcp_conn_is_busy(conn);
 }
 
@@ -79,7 +74,7 @@ void ptcp_silence_ring(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
         return;
     }
     PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
-    conn->silence_from = received(conn) + PTCP_SILENCE_BYTES;
+    conn->silence_from = ptcp_conn_received(conn) + PTCP_SILENCE_BYTES;
     conn->due |= PTCP_DUE_PING;
     ptcp_acks_hurry(&conn->engine->acks, now_us); /* the last ones may have gone astray */
     ptcp_endpoint_touch(endpoint, conn);
