@@ -31,6 +31,7 @@ words() {
     refuses "a name in place of a URL" 2 'https://' http www.example.org
     refuses "connect without a ticket" 2 'one ticket' connect
     refuses "a ticket file that is not there" 2 'No such file' connect --ticket-file none
+    refuses "a stack that is none, without a layer to blame" 2 '^p2pcat: at character 2' connect /tcp/80
     refuses "one stack alone" 2 'two stacks' /ip4/127.0.0.1/tcp/1
     refuses "--keep-open without listen:" 2 'listen:' - /ip4/127.0.0.1/tcp/1 --keep-open
     refuses "a port that is none" 2 'from 0 to 65535' listen --port 65536

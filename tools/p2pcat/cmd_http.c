@@ -180,7 +180,7 @@ static void on_failed(struct stk_http_call *call, const struct stk_error *error)
     struct fetch *f = stk_http_call_user(call);
 
     if (error->code != -ECANCELED && !f->app.stopping) {
-        talk_error("%s: %s", error->layer, error->text);
+        talk_failure(error);
         app_fail(&f->app, app_code_of(error, was_reached(f, error), false));
     }
     over(f);
@@ -235,12 +235,9 @@ static void hint_at_addresses(void)
 
 static int refuse_address(const struct stk_error *error)
 {
-    if (strcmp(error->layer, "recipe") == 0) {
-        talk_error("%s", error->text);
+    talk_failure(error);
+    if (strcmp(error->layer, "recipe") == 0)
         hint_at_addresses();
-    } else {
-        talk_error("%s: %s", error->layer, error->text);
-    }
     return app_code_of_start(error);
 }
 
@@ -258,7 +255,7 @@ static int start(struct fetch *f, const char *address)
     if (stk_http_client_new(f->app.loop, address, &options, &f->client, &error) < 0)
         return refuse_address(&error);
     if (stk_http_client_send(f->client, &request, &handler, f, &f->call, &error) < 0) {
-        talk_error("%s: %s", error.layer, error.text);
+        talk_failure(&error);
         return EXIT_OTHER;
     }
     if ((status = open_output(f)) != 0)

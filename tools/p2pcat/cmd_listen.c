@@ -42,7 +42,7 @@ static void stdio_closed(struct stk_conn *conn, const struct stk_error *error)
 
     l->stdio = NULL;
     if (error != NULL && !l->app.stopping) {
-        talk_error("%s: %s", error->layer, error->text);
+        talk_failure(error);
         app_fail(&l->app, EXIT_LOCAL);
         app_quit(&l->app);
     }
@@ -328,7 +328,7 @@ static int start_listening(struct listen *l)
     }
     if (status == 0)
         return 0;
-    talk_error("%s: %s", error.layer, error.text);
+    talk_failure(&error);
     return app_code_of(&error, false, true);
 }
 

@@ -124,7 +124,7 @@ static int start_listening(struct stacks *s, int index)
 
     arrivals_init(&s->arrivals[index], on_arrival, s);
     if (arrivals_listen(&s->arrivals[index], s->app.loop, s->address[index], &error) < 0) {
-        talk_error("%s: %s", error.layer, error.text);
+        talk_failure(&error);
         return app_code_of(&error, false, true);
     }
     arrivals_announce(&s->arrivals[index], s->address[index]);

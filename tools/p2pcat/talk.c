@@ -46,6 +46,15 @@ static void line(const char *colour, const char *prefix, const char *format, va_
     } while (0)
 
 void talk_error(const char *format, ...) { TALK(true, "\033[31m", "p2pcat: "); }
+
+void talk_failure(const struct stk_error *error)
+{
+    if (strcmp(error->layer, "recipe") == 0)
+        talk_error("%s", error->text);
+    else
+        talk_error("%s: %s", error->layer, error->text);
+}
+
 void talk_hint(const char *format, ...) { TALK(true, "", "  "); }
 void talk_info(const char *format, ...) { TALK(!quiet_on, "", ""); }
 void talk_verbose(const char *format, ...) { TALK(verbose_on, "\033[2m", "* "); }

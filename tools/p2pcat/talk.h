@@ -6,6 +6,8 @@
 #ifndef P2PCAT_TALK_H
 #define P2PCAT_TALK_H
 
+#include "base.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +31,8 @@ bool talk_is_verbose(void);
 bool talk_on_terminal(void);
 /* "p2pcat: …", always. */
 void talk_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, with the layer that it comes from; what is written wrong comes from none. */
+void talk_failure(const struct stk_error *error);
 /* What to do next, under an error. */
 void talk_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Unless -q. */

@@ -149,7 +149,7 @@ static void tell_error(struct transfer *t)
 
     if (error == NULL || t->app->stopping)
         return;
-    talk_error("%s: %s", error->layer, error->text);
+    talk_failure(error);
     if (may_have_another_key(t, side, error))
         talk_hint("a peer with another key than that of peer= does not answer either");
     if (moved(t) > 0 && side->opened && !side->local) {
