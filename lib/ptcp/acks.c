@@ -83,6 +83,13 @@ void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us)
         acks->due_us = now_us;
 }
 
+void ptcp_acks_later(struct ptcp_acks *acks, uint64_t now_us)
+{
+    acks->waiting++;
+    if (acks->due_us > now_us + PTCP_ACK_LATER_US)
+        acks->due_us = now_us + PTCP_ACK_LATER_US;
+}
+
 void ptcp_acks_sent(struct ptcp_acks *acks, uint32_t intervals)
 {
     acks->cut |= intervals < acks->received.count;

@@ -11,6 +11,7 @@ enum {
     PTCP_ACK_DELAY_MAX_US = 500000, /* what a peer may ask for at most */
     PTCP_ACK_PACKETS = 2,           /* an ACK for every second packet by default */
     PTCP_ACK_PACKETS_MAX = 256,
+    PTCP_ACK_LATER_US = 20000, /* for who soon sends something else; less than the longest */
 };
 
 struct ptcp_acks {
@@ -40,6 +41,8 @@ void ptcp_acks_take(struct ptcp_acks *acks, uint64_t packet, uint32_t count, uin
                     bool eliciting, unsigned ecn);
 /* An ACK shall leave at once, if anything has been received. */
 void ptcp_acks_hurry(struct ptcp_acks *acks, uint64_t now_us);
+/* A packet was taken whose ACK may wait for one that is due, or goes with something else. */
+void ptcp_acks_later(struct ptcp_acks *acks, uint64_t now_us);
 /* An ACK was sent that told of so many intervals, the newest; 0: there is none to send. */
 void ptcp_acks_sent(struct ptcp_acks *acks, uint32_t intervals);
 /* The peer knows of all packets up to `largest`. */

@@ -114,11 +114,12 @@ static void add_packets(struct ptcp_conn *conn, uint64_t now_us, const struct bu
     note_packets(conn, now_us, bulk, count, first);
 }
 
-void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit)
+void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit,
+                   bool but_one)
 {
     const struct bulk bulk = layout(conn);
     const unsigned due = packets_due(conn, now_us, &bulk), room = limit - run->count;
-    const unsigned count = due < room ? due : room;
+    const unsigned most = due < room ? due : room, count = most - (but_one && most > 0);
     unsigned n = 0, more;
 
     assert(run->count <= limit && run->size == bulk.full);

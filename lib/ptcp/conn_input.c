@@ -12,7 +12,11 @@ enum {
     BLOCKED_SHIFT_MAX = 4,
     FREQUENCY_WINDOW_SHARE = 8, /* an ACK for each such part of the window */
     FREQUENCY_PACKETS_MAX = 32,
+    LONG_TURN_BYTES = PTCP_QUANTUM_RUNS_MAX * PTCP_QUANTUM_BYTES,
 };
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* --- What became of our packets
  * ------------------------------------------------------------------- */
@@ -58,6 +62,13 @@ static void acked(void *owner, const struct ptcp_sent *record)
         ptcp_path_resize(conn->path);
 }
 
+static void grant_surely(struct ptcp_conn *conn)
+{
+    struct ptcp_flow *flow = &conn->engine->flow;
+
+    flow->update = flow->surely = conn->engine->in.fin_offset == UINT64_MAX;
+}
+
 static void lost(void *owner, const struct ptcp_sent *record)
 {
     struct ptcp_conn *conn = owner;
@@ -72,7 +83,7 @@ static void lost(void *owner, const struct ptcp_sent *record)
     if (record->flags & PTCP_CARRIED_PARAMS && !conn->confirmed)
         conn->due |= PTCP_DUE_PARAMS;
     if (record->flags & PTCP_CARRIED_MAX_DATA)
-        conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;
+        grant_surely(conn);
     if (record->flags & PTCP_CARRIED_BLOCKED)
         conn->engine->flow.blocked_at = UINT64_MAX;
     if (record->flags & PTCP_CARRIED_FREQUENCY)
@@ -104,15 +115,22 @@ static uint64_t least_ack_packets(const struct ptcp_conn *conn, uint64_t in_flig
 }
 
 /* With a large window ACKs may be rarer; with a small one they may not. */
-static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
+static uint64_t ack_packets_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
-    uint64_t wish =
+    const uint64_t packets =
         part_of_window(conn, in_flight) / conn->path->mtu.current / FREQUENCY_WINDOW_SHARE;
 
-    if (wish < least_ack_packets(conn, in_flight))
-        wish = least_ack_packets(conn, in_flight);
-    if (wish > FREQUENCY_PACKETS_MAX)
-        wish = FREQUENCY_PACKETS_MAX;
+    return min_u64(max_u64(packets, least_ack_packets(conn, in_flight)), FREQUENCY_PACKETS_MAX);
+}
+
+/* Who has long turns has one ACK for each, for which its last run asks. */
+static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
+{
+    const struct ptcp_path *path = conn->path;
+    const uint64_t wish = ptcp_turns_are_long(&path->turns, &conn->turn)
+                              ? min_u64(LONG_TURN_BYTES / path->mtu.current, PTCP_ACK_PACKETS_MAX)
+                              : ack_packets_of_window(conn, in_flight);
+
     if (wish < 2 * (uint64_t)conn->asked_every && 2 * wish > conn->asked_every)
         return;
     conn->asked_every = (uint16_t)wish;
@@ -181,7 +199,7 @@ static void take_blocked(struct ptcp_conn *conn, uint64_t now_us)
     ptcp_flow_blocked(&conn->engine->flow, ptcp_reasm_received(in), ptcp_reasm_readable(in), now_us,
                       conn->path->rtt.smoothed_us);
     ptcp_conn_bound_window(conn, window);
-    conn->engine->flow.update = conn->engine->in.fin_offset == UINT64_MAX;
+    grant_surely(conn);
     ptcp_acks_hurry(&conn->engine->acks, now_us);
 }
 
@@ -195,6 +213,7 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
     case PTCP_FRAME_STREAM:
         return take_stream(conn, now_us, frame);
     case PTCP_FRAME_MAX_DATA:
+    case PTCP_FRAME_MAX_DATA_QUIET:
         take_max_data(conn, frame->value);
         return 0;
     case PTCP_FRAME_DATA_BLOCKED:
@@ -218,6 +237,8 @@ static int take_frame(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp
 struct outcome {
     int rc; /* of the frame that ended it */
     bool eliciting, unkept, reset, acked;
+    bool grants;     /* MAX_DATA, which is eliciting but in no hurry */
+    bool asks;       /* PING */
     unsigned pieces; /* STREAM frames */
     uint64_t code;
 };
@@ -246,7 +267,9 @@ static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us,
     int more;
 
     while ((more = ptcp_frame_read(&frames, &frame, &ack)) > 0) {
-        outcome.eliciting |= ptcp_frame_elicits(frame.type);
+        outcome.grants |= frame.type == PTCP_FRAME_MAX_DATA; /* the one that needs an ACK */
+        outcome.asks |= frame.type == PTCP_FRAME_PING;
+        outcome.eliciting |= ptcp_frame_elicits(frame.type) && frame.type != PTCP_FRAME_MAX_DATA;
         if (frame.type == PTCP_FRAME_RESET) {
             outcome.reset = true;
             outcome.code = frame.value;
@@ -316,6 +339,25 @@ static bool elicits(struct ptcp_frames frames)
     return any;
 }
 
+/*
+ * Who has its turn soon, beside others, acknowledges grants by the way. Stream bytes with a PING
+ * are the last of a turn: who sent them waits for the ACK.
+ */
+static void take_note(struct ptcp_conn *conn, uint64_t now_us, uint64_t packet,
+                      const struct outcome *outcome, unsigned ecn)
+{
+    struct ptcp_acks *acks = &conn->engine->acks;
+    const bool later = outcome->grants && !outcome->eliciting &&
+                       conn->turn.state != PTCP_TURN_IDLE &&
+                       ptcp_turns_others(&conn->path->turns, &conn->turn) > 0;
+
+    ptcp_acks_take(acks, packet, 1, now_us, outcome->eliciting || (outcome->grants && !later), ecn);
+    if (later)
+        ptcp_acks_later(acks, now_us);
+    else if (outcome->asks && outcome->pieces > 0)
+        ptcp_acks_hurry(acks, now_us);
+}
+
 void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_header *header,
                      struct ptcp_frames frames, const struct stk_run *run, size_t size)
 {
@@ -340,7 +382,7 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
     if (!judge(conn, now_us, &outcome))
         return;
     if (!outcome.unkept)
-        ptcp_acks_take(&conn->engine->acks, packet, 1, now_us, outcome.eliciting, run->ecn);
+        take_note(conn, now_us, packet, &outcome, run->ecn);
     PTCP_TRACE(conn->trace, updated, conn);
     ptcp_conn_step(conn, now_us);
     ptcp_endpoint_touch(conn->endpoint, conn);

@@ -166,13 +166,24 @@ static void add_ack(struct draft *draft, struct ptcp_conn *conn, uint64_t now_us
     draft->record->ack_largest = ptcp_acks_expected(acks) - 1;
 }
 
+/*
+ * A grant that gets lost is made up for by the next, or by who asks for it. Their ACKs measure the
+ * path's RTT: of a path with several connections, one at a time is enough.
+ */
+static bool is_worth_an_ack(const struct ptcp_conn *conn)
+{
+    return conn->engine->flow.surely || conn->path->users == 1 ||
+           conn->path->delivery.in_flight == 0;
+}
+
 static void add_max_data(struct draft *draft, struct ptcp_conn *conn)
 {
     if (!conn->engine->flow.update)
         return;
-    ptcp_value_write(&draft->writer, PTCP_FRAME_MAX_DATA,
+    const bool loud = is_worth_an_ack(conn);
+    ptcp_value_write(&draft->writer, loud ? PTCP_FRAME_MAX_DATA : PTCP_FRAME_MAX_DATA_QUIET,
                      ptcp_flow_grant(&conn->engine->flow, conn->engine->in.consumed));
-    draft->record->flags |= PTCP_CARRIED_MAX_DATA | PTCP_SENT_ELICITING;
+    draft->record->flags |= PTCP_CARRIED_MAX_DATA | (loud ? PTCP_SENT_ELICITING : 0);
 }
 
 static void add_due(struct draft *draft, struct ptcp_conn *conn)
@@ -377,11 +388,16 @@ static size_t probe_size(const struct ptcp_conn *conn, size_t size)
                                                                                        : size;
 }
 
-/* The first packet of a run may carry everything, the others only stream data. */
+enum part { PART_CONTROL, PART_STREAM, PART_LAST };
+
+/*
+ * The first packet of a run may carry everything, the others only stream data; the last one of a
+ * turn asks for an ACK at once, as no later one brings it about.
+ */
 static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
-                         bool first, bool turn)
+                         bool first, enum part part)
 {
-    const bool data = turn && data_is_due(conn, now_us);
+    const bool data = part != PART_CONTROL && data_is_due(conn, now_us);
     const bool probe = conn->engine->recovery.probes > 0;
     struct ptcp_piece piece;
     struct draft draft;
@@ -398,6 +414,10 @@ static size_t build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
     if (first) {
         add_max_data(&draft, conn);
         add_due(&draft, conn);
+    }
+    if (data && part == PART_LAST) {
+        stk_write_u8(&draft.writer, PTCP_FRAME_PING);
+        draft.record->flags |= PTCP_SENT_PING | PTCP_SENT_ELICITING;
     }
     if (probe) {
         conn->engine->recovery.probes--;
@@ -486,18 +506,49 @@ static unsigned run_limit(const struct stk_run *run, size_t capacity, uint32_t a
     return limit < 1 ? 1 : limit < STK_RUN_COUNT_MAX ? (unsigned)limit : STK_RUN_COUNT_MAX;
 }
 
+/*
+ * Beside this run and half of another one, without which a turn is over, it has bytes and credit:
+ * the run after this one is sure to follow soon. Where the window is full, ACKs of others open it,
+ * unless most of what is in flight would be its own.
+ */
+static bool goes_on(const struct ptcp_conn *conn, uint32_t allowance)
+{
+    const uint64_t enough = PTCP_QUANTUM_BYTES + PTCP_QUANTUM_BYTES / 2;
+    const struct ptcp_sendbuf *out = &conn->engine->out;
+    const struct ptcp_path *path = conn->path;
+    const uint64_t peer_limit = conn->engine->flow.peer_limit;
+    const uint64_t limit = out->end < peer_limit ? out->end : peer_limit;
+
+    return allowance > enough && limit > out->next + enough && out->lost.count == 0 &&
+           path->cc.window_bytes > 2 * (conn->engine->recovery.in_flight + enough);
+}
+
+/* Of a turn's last run the last full packet asks, or else the only one. */
+static enum part part_of(const struct ptcp_conn *conn, const struct stk_run *run, unsigned limit)
+{
+    const struct ptcp_sendbuf *out = &conn->engine->out;
+
+    return run->count > 0 || limit == 1 || out->end - out->next <= run->size ? PART_LAST
+                                                                             : PART_STREAM;
+}
+
 static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, size_t capacity,
                     uint32_t allowance)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
+    const bool asks = allowance > 0 && ptcp_turns_are_long(&conn->path->turns, &conn->turn) &&
+                      !goes_on(conn, allowance);
     unsigned limit;
 
     run->size = full;
     run->stride = (uint32_t)full + conn->path->overhead;
     limit = run_limit(run, capacity, allowance);
     while (run->count < limit) {
-        const size_t size = build_data(conn, now_us, stk_run_at(run, run->count), full,
-                                       run->count == 0, allowance > 0);
+        const enum part part = allowance == 0 ? PART_CONTROL
+                               : asks         ? part_of(conn, run, limit)
+                                              : PART_STREAM;
+        const size_t size =
+            build_data(conn, now_us, stk_run_at(run, run->count), full, run->count == 0, part);
 
         if (size == 0)
             break;
@@ -506,7 +557,7 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
         if (size < full)
             break;
         if (allowance > 0)
-            ptcp_bulk_add(conn, now_us, run, limit);
+            ptcp_bulk_add(conn, now_us, run, limit, asks && part != PART_LAST);
     }
     if (run->count == 1)
         run->size = run->last_size;
@@ -538,7 +589,7 @@ size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
     if (!control_is_due(conn, now_us) || handshake_is_due(conn, now_us) ||
         ptcp_durable_shows(conn, now_us) || conn->engine->acks.received.count > PTCP_COMPANY_RANGES)
         return 0;
-    size = build_data(conn, now_us, at, room, true, false);
+    size = build_data(conn, now_us, at, room, true, PART_CONTROL);
     if (size == 0)
         return 0;
     note_app_limited(conn);

@@ -58,7 +58,7 @@ uint64_t ptcp_flow_grant(struct ptcp_flow *flow, uint64_t consumed)
 
     if (limit > flow->granted)
         flow->granted = limit;
-    flow->update = false;
+    flow->update = flow->surely = false;
     return flow->granted;
 }
 

@@ -18,6 +18,7 @@ struct ptcp_flow {
     uint64_t peer_limit;         /* the offset that the peer granted */
     uint64_t blocked_at;         /* a limit that was already reported; UINT64_MAX: none */
     bool update;                 /* MAX_DATA must be sent (again) */
+    bool surely;                 /* and acknowledged: the peer waits for it, or lacks one */
 };
 
 void ptcp_flow_init(struct ptcp_flow *flow, uint64_t window, uint64_t window_max);

@@ -252,6 +252,7 @@ int ptcp_frame_read(struct ptcp_frames *frames, struct ptcp_frame *frame, struct
         return read_ack(reader, ack, type == PTCP_FRAME_ACK_ECN) < 0 ? -EBADMSG : 1;
     case PTCP_FRAME_RESET:
     case PTCP_FRAME_MAX_DATA:
+    case PTCP_FRAME_MAX_DATA_QUIET:
     case PTCP_FRAME_DATA_BLOCKED:
         frame->value = stk_read_varint(reader);
         break;

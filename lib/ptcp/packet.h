@@ -20,7 +20,7 @@
  *  ACK              02    v largest, v delay_us, v more, v first, more * (v gap, v length)
  *  ACK_ECN          03    as ACK, then v ect0, v ect1, v ce
  *  RESET            04    v code
- *  MAX_DATA         05    v stream offset that may not be exceeded
+ *  MAX_DATA         05    v stream offset that may not be exceeded (0d: needs no ACK)
  *  DATA_BLOCKED     06    v stream offset at which the sender is stopped
  *  PATH_CHALLENGE   07    8 bytes
  *  PATH_RESPONSE    08    8 bytes
@@ -61,6 +61,7 @@ enum ptcp_frame_type {
     PTCP_FRAME_PARAMS = 0x0a,
     PTCP_FRAME_COOKIE = 0x0b,
     PTCP_FRAME_TOKEN = 0x0c,
+    PTCP_FRAME_MAX_DATA_QUIET = 0x0d,
     PTCP_FRAME_STREAM = 0x10,
 };
 
@@ -190,7 +191,7 @@ void ptcp_stream_write(struct stk_writer *writer, uint64_t offset, size_t len, b
 static inline bool ptcp_frame_elicits(uint8_t type)
 {
     return type != PTCP_FRAME_PADDING && type != PTCP_FRAME_ACK && type != PTCP_FRAME_ACK_ECN &&
-           type != PTCP_FRAME_RESET;
+           type != PTCP_FRAME_RESET && type != PTCP_FRAME_MAX_DATA_QUIET;
 }
 
 #endif

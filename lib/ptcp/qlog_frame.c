@@ -78,6 +78,7 @@ static void write_frame(struct ptcp_json *json, const struct ptcp_frame *frame,
         write_value(json, "reset", "error_code", frame->value);
         break;
     case PTCP_FRAME_MAX_DATA:
+    case PTCP_FRAME_MAX_DATA_QUIET:
         write_value(json, "max_data", "maximum", frame->value);
         break;
     case PTCP_FRAME_DATA_BLOCKED:

@@ -14,8 +14,10 @@ void ptcp_turns_init(struct ptcp_turns *turns)
 
 void ptcp_turns_pace(struct ptcp_turns *turns, uint64_t bytes_per_s)
 {
-    const uint64_t runs = bytes_per_s / (PTCP_QUANTUM_BYTES * UINT64_C(1000000) / PTCP_QUANTUM_US);
+    const uint64_t one = PTCP_QUANTUM_BYTES * UINT64_C(1000000) / PTCP_QUANTUM_US;
+    const uint64_t runs = bytes_per_s / one;
 
+    turns->swift = runs > 1 || (turns->swift && bytes_per_s > one / PTCP_SWIFT_SHARE);
     turns->quantum = PTCP_QUANTUM_BYTES * (runs < 1                       ? 1
                                            : runs < PTCP_QUANTUM_RUNS_MAX ? (uint32_t)runs
                                                                           : PTCP_QUANTUM_RUNS_MAX);

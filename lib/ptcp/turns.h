@@ -28,6 +28,7 @@ enum {
     PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run, or several where that takes no time: */
     PTCP_QUANTUM_US = 40,
     PTCP_QUANTUM_RUNS_MAX = 4,
+    PTCP_SWIFT_SHARE = 4, /* swift until the rate is such a part of what one run a turn takes */
 };
 
 enum ptcp_turn_state { PTCP_TURN_IDLE, PTCP_TURN_WAITS, PTCP_TURN_ASKS, PTCP_TURN_INVITED };
@@ -46,6 +47,7 @@ struct ptcp_turns {
     uint32_t asked;         /* that ask */
     uint32_t busy;          /* that are not IDLE */
     uint32_t quantum;       /* bytes of a turn: whole runs */
+    bool swift;             /* turns have several runs, or nearly so */
 };
 
 /* A connection's. */
@@ -74,6 +76,11 @@ static inline uint32_t ptcp_turns_others(const struct ptcp_turns *turns,
                                          const struct ptcp_turn *turn)
 {
     return turns->busy - (turn->state != PTCP_TURN_IDLE);
+}
+/* Beside others, on a path where turns have several runs. */
+static inline bool ptcp_turns_are_long(const struct ptcp_turns *turns, const struct ptcp_turn *turn)
+{
+    return turns->swift && ptcp_turns_others(turns, turn) > 0;
 }
 /* It has bytes to send: the last of its priority, if it does not wait already. */
 void ptcp_turns_join(struct ptcp_turns *turns, struct ptcp_turn *turn);
