@@ -37,29 +37,42 @@ static void write_any_frame(struct stk_writer *writer)
     ptcp_ranges_free(&set);
 }
 
+/* What the peer might send next: of the stream alone, or with frames. */
+static struct ptcp_header make_header(const struct ptcp_conn *conn)
+{
+    const uint8_t type = chance(90) ? PTCP_DATA : (uint8_t)(PTCP_SYN + below(6));
+    const bool stream = type == PTCP_DATA && chance(30);
+
+    return (struct ptcp_header){.type = type,
+                                .stream = stream,
+                                .fin = stream && chance(2),
+                                .destination = type == PTCP_SYN ? 0 : ptcp_conn_id(conn),
+                                .source = conn->peer_id,
+                                .packet = ptcp_conn_expected(conn) + below(8),
+                                .offset = stream ? below(ptcp_conn_received(conn) + 100000) : 0};
+}
+
 void chaos_lie_to(struct chaos_user *user)
 {
     uint8_t packet[1024];
     struct stk_writer writer = stk_writer_of(packet, sizeof(packet) - PTCP_TAG_BYTES);
     const struct ptcp_conn *conn = user->conn;
-    const uint8_t type = chance(90) ? PTCP_DATA : (uint8_t)(PTCP_SYN + below(6));
 
     if (!conn || conn->buried)
         return;
-    const uint64_t id = type == PTCP_SYN ? 0 : ptcp_conn_id(conn);
-    const uint64_t packet_number = ptcp_conn_expected(conn) + below(8);
-    ptcp_header_write(&writer, &(struct ptcp_header){.type = type,
-                                                     .destination = id,
-                                                     .source = conn->peer_id,
-                                                     .packet = packet_number});
+    const struct ptcp_header header = make_header(conn);
+    ptcp_header_write(&writer, &header);
     user->lied_to = user->other->lied_to = true;
-    for (uint64_t n = 1 + below(3); n > 0; n--)
+    if (header.stream)
+        stk_write_bytes(&writer, (const uint8_t *)"false", below(5));
+    for (uint64_t n = header.stream ? 0 : 1 + below(3); n > 0; n--)
         write_any_frame(&writer);
     size_t size = (size_t)(writer.at - packet);
     if (!world.sealed)
-        size =
-            ptcp_tag_put(packet, size,
-                         &(struct ptcp_whole){
-                             .destination = id, .source = conn->peer_id, .packet = packet_number});
+        size = ptcp_tag_put(packet, size,
+                            &(struct ptcp_whole){.destination = header.destination,
+                                                 .source = header.source,
+                                                 .packet = header.packet,
+                                                 .offset = header.offset});
     pair_inject_on(&world.pair, ptcp_conn_association(conn), user->side, packet, size, STK_ECN_NOT);
 }

@@ -222,9 +222,47 @@ static void plain_runs_mean_what_their_packets_mean(void)
         compare(seed, false);
 }
 
+/* The next run of A's with as many stream packets, the ones before it are handed over. */
+static struct stk_run next_run(struct pair *pair, unsigned least)
+{
+    struct stk_run run = {.count = 0};
+
+    while (
+        ptcp_output(pair->end[PAIR_A], pair->now_us, &run, pair->buffer, PTCP_OUTPUT_BYTES_MIN)) {
+        stk_run_flatten(&run);
+        if (run.association == 0)
+            run.peer = &pair->addr[PAIR_A];
+        if (run.count >= least && run.data[0] == PTCP_STREAM)
+            return run;
+        give(pair, PAIR_B, &run, true);
+    }
+    CU_FAIL_FATAL("no such run");
+    return run;
+}
+
+/* Connections of an association may well be at the same number and offset. */
+static void a_packet_with_another_id_is_not_taken(void)
+{
+    for (int i = 0; i < 2 * 8 * 2; i++) {
+        const unsigned byte = 1 + i / 4, at = i / 2 % 2;
+
+        connect_both(i & 1);
+        write_both(20000);
+        const struct stk_run run = next_run(&pairs[0], 3);
+        const uint64_t before = ptcp_conn_received(to[0]);
+        stk_run_at(&run, at)[byte] ^= 0x40;
+        give(&pairs[0], PAIR_B, &run, true);
+        CU_ASSERT_EQUAL(ptcp_conn_received(to[0]),
+                        before + at * (run.size - (uint64_t)PTCP_STREAM_HEADER_BYTES));
+        CU_ASSERT_TRUE(to[0]->engine->in.ahead.count > 0);
+        end_both();
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"sealed runs mean what their packets mean", sealed_runs_mean_what_their_packets_mean},
     {"plain runs mean what their packets mean", plain_runs_mean_what_their_packets_mean},
+    {"a packet with another id is not taken", a_packet_with_another_id_is_not_taken},
     CU_TEST_INFO_NULL,
 };
 
