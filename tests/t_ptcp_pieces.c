@@ -110,7 +110,7 @@ static void a_full_packet_that_was_lost_goes_again_as_one(void)
         for (int k = lose + 1; k < count; k++)
             if (seen[k].offset == seen[lose].offset) {
                 again++;
-                CU_ASSERT_EQUAL(seen[k].size, seen[lose].size);
+                CU_ASSERT_EQUAL(seen[k].len, seen[lose].len);
             }
         CU_ASSERT_EQUAL(again, 1);
         CU_ASSERT_EQUAL(pair_read(&pair, b), TOTAL);

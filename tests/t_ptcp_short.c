@@ -5,6 +5,7 @@
  * Method: two cores in virtual time. While a connection rests its numbers are a few integers: they
  * are set on both sides to just below the bits on the wire, or one turn of them further.
  */
+#include "error.h"
 #include "harness.h"
 #include "ptcp_pair.h"
 
@@ -161,6 +162,37 @@ static void what_comes_much_too_late_is_not_taken_for_new(void)
     pair_free(&pair);
 }
 
+static bool is_of_stream_bytes_only(struct pair *net, int from, uint8_t *bytes, size_t size,
+                                    bool probe)
+{
+    (void)net;
+    (void)size;
+    (void)probe;
+    return from != PAIR_B || bytes[0] == PTCP_STREAM;
+}
+
+/* What it said itself got lost, and all that is left of it is an entry in TIME_WAIT. */
+static void who_is_gone_still_answers_bytes_that_lie_far_on(void)
+{
+    static uint8_t block[5000];
+
+    for (int sealed = 0; sealed < 2; sealed++) {
+        connect_some(sealed, 1);
+        set_numbers(b[0], a[0], 3 * NUMBERS + 5, 3 * OFFSETS + 7);
+        pair.net.cut[PAIR_A] = true;
+        pair.tap = is_of_stream_bytes_only;
+        ptcp_conn_abort(a[0], pair.now_us, 0);
+        pair_run_for(&pair, 8 * SECOND);
+        CU_ASSERT_EQUAL(ptcp_time_waits(pair.end[PAIR_A]), 1);
+        pair.net.cut[PAIR_A] = false;
+        CU_ASSERT_EQUAL(ptcp_conn_send(b[0], pair.now_us, &(struct iovec){block, sizeof block}, 1),
+                        sizeof block);
+        pair_run_for(&pair, SECOND);
+        CU_ASSERT_EQUAL(b[0]->error, -ECONNRESET);
+        end(1);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"connections whose ids share a half are told apart",
      connections_whose_ids_share_a_half_are_told_apart},
@@ -168,6 +200,8 @@ static CU_TestInfo tests[] = {
      numbers_and_offsets_go_on_beyond_their_bits_on_the_wire},
     {"what comes much too late is not taken for new",
      what_comes_much_too_late_is_not_taken_for_new},
+    {"who is gone still answers bytes that lie far on",
+     who_is_gone_still_answers_bytes_that_lie_far_on},
     CU_TEST_INFO_NULL,
 };
 

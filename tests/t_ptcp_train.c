@@ -259,10 +259,51 @@ static void a_packet_with_another_id_is_not_taken(void)
     }
 }
 
+static void bytes_beyond_the_grant_or_the_end_break_the_connection(void)
+{
+    for (int i = 0; i < 4; i++) {
+        connect_both(i & 1);
+        write_both(1000);
+        const struct stk_run one = next_run(&pairs[0], 1);
+        give(&pairs[0], PAIR_B, &one, true); /* it wakes up */
+        write_both(20000);
+        const struct stk_run run = next_run(&pairs[0], 3);
+        struct ptcp_engine *engine = to[0]->engine;
+        const uint64_t most = engine->in.contiguous + run.size - PTCP_STREAM_HEADER_BYTES;
+
+        *(i & 2 ? &engine->in.fin_offset : &engine->flow.granted) = most;
+        give(&pairs[0], PAIR_B, &run, true);
+        CU_ASSERT_EQUAL(to[0]->error, -EPROTO);
+        CU_ASSERT_EQUAL(ptcp_conn_received(to[0]), most);
+        end_both();
+    }
+}
+
+static void the_end_of_a_stream_is_heard_in_a_run(void)
+{
+    for (int sealed = 0; sealed < 2; sealed++) {
+        struct iovec slice;
+
+        connect_both(sealed);
+        write_both(3000);
+        ptcp_conn_finish(from[0], pairs[0].now_us);
+        const struct stk_run run = next_run(&pairs[0], 2);
+        const uint8_t type = stk_run_at(&run, run.count - 1)[0];
+        CU_ASSERT_EQUAL(type, PTCP_STREAM | PTCP_STREAM_FIN);
+        give(&pairs[0], PAIR_B, &run, true);
+        CU_ASSERT_EQUAL(pair_read(&pairs[0], to[0]), 3000);
+        CU_ASSERT_EQUAL(ptcp_conn_peek(to[0], &slice, 1), 0);
+        end_both();
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"sealed runs mean what their packets mean", sealed_runs_mean_what_their_packets_mean},
     {"plain runs mean what their packets mean", plain_runs_mean_what_their_packets_mean},
     {"a packet with another id is not taken", a_packet_with_another_id_is_not_taken},
+    {"bytes beyond the grant or the end break the connection",
+     bytes_beyond_the_grant_or_the_end_break_the_connection},
+    {"the end of a stream is heard in a run", the_end_of_a_stream_is_heard_in_a_run},
     CU_TEST_INFO_NULL,
 };
 
