@@ -347,6 +347,35 @@ static uint64_t who(void *context, uint64_t association)
 }
 
 /* The port has no memory for the window that the path had before. */
+static void who_finds_no_memory_waits_until_others_give_some_back(void)
+{
+    enum { CHUNKS = 16 };
+    const struct ptcp_endpoint_options options = {.max_datagram = 1472,
+                                                  .memory_bytes = CHUNKS * PTCP_CHUNK_BYTES};
+    struct iovec one = {(void *)"x", 1};
+
+    pair_init_with(&pair, 1, true, options);
+    connect_some(MANY);
+    pair.net.cut[PAIR_A] = true;
+    for (int i = 0; i < MANY; i++) {
+        CU_ASSERT_EQUAL(ptcp_conn_send(a[i], pair.now_us, &one, 1), i < CHUNKS ? 1 : STK_AGAIN);
+        ptcp_conn_take_events(a[i]);
+    }
+    CU_ASSERT_EQUAL(ptcp_conn_send(a[CHUNKS], pair.now_us, &one, 1), STK_AGAIN);
+    ptcp_conn_release(a[MANY - 1], pair.now_us); /* one of those who wait leaves */
+    pair_run_for(&pair, SECOND);
+    for (int i = CHUNKS; i < MANY - 1; i++)
+        CU_ASSERT_FALSE(ptcp_conn_take_events(a[i]) & PTCP_TX);
+    pair.net.cut[PAIR_A] = false;
+    pair_run_for(&pair, 5 * SECOND);
+    for (int i = CHUNKS; i < MANY - 1; i++) {
+        CU_ASSERT_TRUE(ptcp_conn_take_events(a[i]) & PTCP_TX);
+        CU_ASSERT_EQUAL(ptcp_conn_send(a[i], pair.now_us, &one, 1), 1);
+        CU_ASSERT_EQUAL(a[i]->error, 0);
+    }
+    pair_free(&pair);
+}
+
 static void a_memory_that_changes_no_window_takes_no_grant_back(void)
 {
     static const uint8_t key[16] = {1};
@@ -429,6 +458,8 @@ static CU_TestInfo tests[] = {
      a_connection_whose_reader_sleeps_holds_nobody_back},
     {"windows are together within the memory of the port",
      windows_are_together_within_the_memory_of_the_port},
+    {"who finds no memory waits until others give some back",
+     who_finds_no_memory_waits_until_others_give_some_back},
     {"a memory that changes no window takes no grant back",
      a_memory_that_changes_no_window_takes_no_grant_back},
     {"a connection that ends gives its part of the window back",

@@ -332,7 +332,8 @@ long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec 
         return 0;
     ptcp_invitation_bound(conn);
     took = ptcp_sendbuf_put(&conn->engine->out, iov, count);
-    if (took == -ENOMEM && conn->engine->out.una == conn->engine->out.end)
+    if (took == -ENOMEM && conn->engine->out.una == conn->engine->out.end &&
+        !ptcp_invitation_starves(conn))
         return -ENOMEM; /* nothing that could make room later */
     if (took <= 0 || (size_t)took < wish)
         conn->wants_room = conn->was_full = true;

@@ -64,7 +64,8 @@ struct ptcp_conn {
     void *user;
     struct stk_node ready;    /* in endpoint->ready while it may have packets to send */
     struct stk_node eventful; /* in endpoint->eventful while events are set */
-    struct stk_node queue;    /* in endpoint->opening, then (passive) in endpoint->accepting */
+    /* In endpoint->opening, then (passive) in endpoint->accepting; later maybe in ->starving. */
+    struct stk_node queue;
     struct ptcp_alarm alarm;
     struct ptcp_path *path;  /* shared with the other connections of the association */
     struct stk_node on_path; /* in path->connections until it is over */

@@ -75,6 +75,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
     stk_list_init(&endpoint->opening);
     stk_list_init(&endpoint->accepting);
     stk_list_init(&endpoint->buried);
+    stk_list_init(&endpoint->starving);
     make_keys(endpoint);
     *out = endpoint;
     return 0;

@@ -85,6 +85,7 @@ struct ptcp_endpoint {
     uint32_t records_left; /* of packets sent, that all connections may still keep (sent.h) */
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
+    struct stk_node starving;   /* whom the memory of the port refused their first byte, in order */
     struct stk_node active;     /* paths at which somebody waits, and may send */
     struct ptcp_reply *replies; /* a ring; NULL before the first one */
     uint32_t reply_first, reply_count;

@@ -238,6 +238,7 @@ int ptcp_output(struct ptcp_endpoint *endpoint, uint64_t now_us, struct stk_run 
     assert(capacity >= PTCP_OUTPUT_BYTES_MIN);
     endpoint->now_us = now_us;
     endpoint->gather = buffer;
+    ptcp_invitation_feed(endpoint);
     if (serve_sources(endpoint, now_us, run, datagrams, room))
         return 1;
     memset(endpoint->served, 0, sizeof(endpoint->served));

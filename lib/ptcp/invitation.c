@@ -119,22 +119,35 @@ static uint64_t worthwhile(const struct ptcp_conn *conn)
     return most / 4;
 }
 
-/*
- * Whom the port's memory refuses bytes would be told again at once, and refused again. When more of
- * its own is acknowledged it is looked at anew; who has nothing under way is to hear of it.
- */
+/* Whom the port's memory refuses bytes would be told again at once, and refused again. */
 static bool is_refused(const struct ptcp_sendbuf *out)
 {
-    return out->una < out->end && out->end % PTCP_CHUNK_BYTES == 0 &&
+    return (out->store.held == 0 || out->end % PTCP_CHUNK_BYTES == 0) &&
            !ptcp_pool_allows(out->store.pool, out->store.held);
+}
+
+/*
+ * When more of its own is acknowledged it is looked at anew. Who has nothing under way is freed by
+ * others alone, and stands in line for what they give back; an opening one hears when it is open.
+ */
+static void wait_for_memory(struct ptcp_conn *conn)
+{
+    const struct ptcp_sendbuf *out = &conn->engine->out;
+
+    if (out->una == out->end && stk_list_empty(&conn->queue))
+        stk_list_append(&conn->endpoint->starving, &conn->queue);
 }
 
 void ptcp_invitation_seek(struct ptcp_conn *conn)
 {
     struct ptcp_sendbuf *out = &conn->engine->out;
 
-    if (!conn->wants_room || ptcp_turn_asks(&conn->turn) || is_refused(out))
+    if (!conn->wants_room || ptcp_turn_asks(&conn->turn))
         return;
+    if (is_refused(out)) {
+        wait_for_memory(conn);
+        return;
+    }
     bound(conn);
     if (ptcp_sendbuf_room(out) < worthwhile(conn))
         return;
@@ -142,6 +155,27 @@ void ptcp_invitation_seek(struct ptcp_conn *conn)
         offer(conn);
     else if (out->lost.count == 0)
         ptcp_turns_ask(&conn->path->turns, &conn->turn);
+}
+
+bool ptcp_invitation_starves(struct ptcp_conn *conn)
+{
+    if (!is_refused(&conn->engine->out))
+        return false; /* it is the heap that has none */
+    wait_for_memory(conn);
+    return true;
+}
+
+void ptcp_invitation_feed(struct ptcp_endpoint *endpoint)
+{
+    struct stk_node *node;
+
+    for (uint32_t left = ptcp_pool_left(&endpoint->pool); left > 0; left--) {
+        if (!(node = stk_list_pop(&endpoint->starving)))
+            return;
+        struct ptcp_conn *conn = STK_CONTAINER(node, struct ptcp_conn, queue);
+        if (conn->wants_room)
+            offer(conn);
+    }
 }
 
 void ptcp_invitation_seek_beside_others(struct ptcp_conn *conn)

@@ -19,6 +19,13 @@ void ptcp_invitation_bound(struct ptcp_conn *conn);
 void ptcp_invitation_seek(struct ptcp_conn *conn);
 /* The same after its turn, or before it: alone, only an ACK makes room. */
 void ptcp_invitation_seek_beside_others(struct ptcp_conn *conn);
+/*
+ * The port's memory has refused it its first byte: true, it will be told when there is some. False:
+ * that was not the cause.
+ */
+bool ptcp_invitation_starves(struct ptcp_conn *conn);
+/* Tells those in the order in which they came, as many as there are chunks of memory. */
+void ptcp_invitation_feed(struct ptcp_endpoint *endpoint);
 /* Invites as many as there are places for. */
 void ptcp_invitation_send(struct ptcp_path *path);
 /* The user has been told: if it does not write now, others may. */
