@@ -178,6 +178,7 @@ static void who_is_gone_still_answers_bytes_that_lie_far_on(void)
 
     for (int sealed = 0; sealed < 2; sealed++) {
         connect_some(sealed, 1);
+        set_numbers(a[0], b[0], 2 * NUMBERS + 9, OFFSETS);
         set_numbers(b[0], a[0], 3 * NUMBERS + 5, 3 * OFFSETS + 7);
         pair.net.cut[PAIR_A] = true;
         pair.tap = is_of_stream_bytes_only;
@@ -193,6 +194,24 @@ static void who_is_gone_still_answers_bytes_that_lie_far_on(void)
     }
 }
 
+static void no_packet_has_bytes_beyond_the_last_offset(void)
+{
+    for (unsigned len = 0; len < 2; len++) {
+        uint8_t packet[PTCP_STREAM_HEADER_BYTES + 1] = {PTCP_STREAM};
+        struct ptcp_header header;
+        struct ptcp_frames frames;
+        struct ptcp_frame frame;
+        struct ptcp_ack ack;
+
+        stk_store_be32(packet + PTCP_SHORT_HEADER_BYTES, UINT32_MAX);
+        CU_ASSERT_EQUAL(
+            ptcp_packet_read(packet, PTCP_STREAM_HEADER_BYTES + len, false, &header, &frames), 0);
+        ptcp_frames_place(&frames, PTCP_NUMBER_MAX - 100);
+        CU_ASSERT_EQUAL(ptcp_frame_read(&frames, &frame, &ack), len == 0 ? 1 : -EBADMSG);
+        CU_ASSERT_EQUAL(frame.value, PTCP_NUMBER_MAX - 1);
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"connections whose ids share a half are told apart",
      connections_whose_ids_share_a_half_are_told_apart},
@@ -202,6 +221,7 @@ static CU_TestInfo tests[] = {
      what_comes_much_too_late_is_not_taken_for_new},
     {"who is gone still answers bytes that lie far on",
      who_is_gone_still_answers_bytes_that_lie_far_on},
+    {"no packet has bytes beyond the last offset", no_packet_has_bytes_beyond_the_last_offset},
     CU_TEST_INFO_NULL,
 };
 

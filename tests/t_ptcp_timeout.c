@@ -394,6 +394,22 @@ static void who_alone_is_not_answered_holds_nobody_back(void)
     end(2);
 }
 
+static void who_stands_aside_goes_on_asking(void)
+{
+    set_up(1250000);
+    connect_one(0, NULL);
+    connect_one(1, NULL);
+    be_busy_for(SECOND);
+    pair.tap = is_heard;
+    write_bytes(a[1], 100);
+    be_busy_for(20 * SECOND);
+    CU_ASSERT_TRUE(a[1]->engine->recovery.pto_count > PTCP_PTO_ASIDE + 2);
+    pair.tap = NULL;
+    be_busy_for(4 * SECOND);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[1]), 100);
+    end(2);
+}
+
 /* What connection 0 has written arrives, and time goes by. */
 static void read_for(uint64_t duration_us)
 {
@@ -469,6 +485,7 @@ static CU_TestInfo tests[] = {
     {"all hear of it when many are aborted at once", all_hear_of_it_when_many_are_aborted_at_once},
     {"who was forgotten finds out", who_was_forgotten_finds_out},
     {"who alone is not answered holds nobody back", who_alone_is_not_answered_holds_nobody_back},
+    {"who stands aside goes on asking", who_stands_aside_goes_on_asking},
     {"who alone is not answered does not come back while others are silent",
      who_alone_is_not_answered_does_not_come_back_while_others_are_silent},
     {"who alone is not answered does not doubt the path",
