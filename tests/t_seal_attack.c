@@ -315,6 +315,48 @@ static void a_counter_beyond_the_end_is_refused_even_if_genuine(void)
     end();
 }
 
+/* A genuine packet of A's, made by hand. */
+static void seal_by_hand(uint8_t packet[SEAL_OVERHEAD + 2], enum seal_message type)
+{
+    struct seal_association *own = world_association(a, id);
+    struct seal_session *s = own->current;
+    struct stk_run run = {
+        .data = packet + SEAL_HEADER, .stride = 2, .size = 2, .last_size = 2, .count = 1};
+
+    memset(packet, 0, SEAL_OVERHEAD + 2);
+    packet[SEAL_HEADER] = SEAL_KEEPALIVE;
+    seal_header_write(packet, type, s->remote_index, s->counter);
+    void *key = seal_session_key(own, &s->send, seal_now(world_seal(a)));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+    s->send.aead->seal_run(key, &run, SEAL_HEADER, s->counter++);
+}
+
+/* Where packets of one size and source come as a run, whatever they are. */
+static void kinds_and_sessions_that_share_a_run_are_told_apart(void)
+{
+    enum { STRIDE = SEAL_OVERHEAD + 2, COUNT = 5 };
+    uint8_t packets[COUNT][STRIDE];
+
+    establish();
+    for (int i = 0; i < COUNT; i++)
+        seal_by_hand(packets[i], i == 1 ? SEAL_CONTROL : SEAL_DATA);
+    packets[3][4] ^= 1; /* of an index: nobody's */
+    const struct stk_run run = {.data = packets[0],
+                                .stride = STRIDE,
+                                .size = STRIDE,
+                                .last_size = STRIDE,
+                                .count = COUNT,
+                                .peer = &a->addr,
+                                .local = &b->addr};
+    const int before = b->inputs;
+    const uint64_t opened = world_association(b, b->retained)->current->replay.next;
+    seal_take_runs(world_seal(b), &run, 1);
+    CU_ASSERT_EQUAL(b->inputs, before + 3);
+    CU_ASSERT_EQUAL(world_association(b, b->retained)->current->replay.next, opened + COUNT);
+    CU_ASSERT_EQUAL(b->failed, 0);
+    end();
+}
+
 static void many_packets_make_new_keys(void)
 {
     establish();
@@ -646,6 +688,8 @@ int main(void)
         {"counters near the end are not used", counters_near_the_end_are_not_used},
         {"a counter beyond the end is refused even if genuine",
          a_counter_beyond_the_end_is_refused_even_if_genuine},
+        {"kinds and sessions that share a run are told apart",
+         kinds_and_sessions_that_share_a_run_are_told_apart},
         {"many packets make new keys", many_packets_make_new_keys},
         {"under load an address must prove itself", under_load_an_address_must_prove_itself},
         {"under load spoofed sources cost no state", under_load_spoofed_sources_cost_no_state},
