@@ -505,12 +505,34 @@ static void an_event_allocates_nothing(void)
     CU_ASSERT_EQUAL(calls[1] - calls[0], 4); /* two writers, two logs */
 }
 
+/* A STREAM packet has its low 32 bits only. */
+static void an_offset_is_told_whole(void)
+{
+    static struct ptcp_qlog_log log;
+    static struct ptcp_qlog qlog = {.bytes_max = PTCP_QLOG_BYTES_DEFAULT};
+    const struct ptcp_sent record = {.offset = (UINT64_C(5) << 32) + 7};
+    const uint8_t packet[PTCP_STREAM_HEADER_BYTES + 1] = {[0] = PTCP_STREAM, [15] = 7};
+    struct stk_sim *sim;
+
+    CU_ASSERT_EQUAL_FATAL(stk_sim_new(&(struct stk_sim_options){.seed = 1}, &sim), 0);
+    qlog.loop = stk_sim_loop(sim);
+    log.qlog = &qlog;
+    stk_list_init(&qlog.unwritten);
+    stk_list_init(&log.unwritten);
+    stk_list_append(&qlog.unwritten, &log.unwritten); /* so that nobody is asked to write it */
+    ptcp_qlog_trace.sent(&log.trace, NULL, &record, packet, sizeof packet);
+    CU_ASSERT_TRUE(log.len > 0 && json_check(log.buffer + 1, log.len - 2));
+    CU_ASSERT_PTR_NOT_NULL(strstr(log.buffer, "\"offset\":21474836487,"));
+    stk_sim_free(sim);
+}
+
 static CU_TestInfo tests[] = {
     {"what is written is JSON", what_is_written_is_json},
     {"a buffer that is too small is never overrun", a_buffer_that_is_too_small_is_never_overrun},
     {"a packet full of frames is one bounded record",
      a_packet_full_of_frames_is_one_bounded_record},
     {"each kind of frame has its name", each_kind_of_frame_has_its_name},
+    {"an offset is told whole", an_offset_is_told_whole},
     {"both sides' logs agree with their statistics", both_sides_logs_agree_with_their_statistics},
     {"the environment names a directory", the_environment_names_a_directory},
     {"no file is written over", no_file_is_written_over},
