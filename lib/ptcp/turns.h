@@ -26,8 +26,8 @@ enum {
     PTCP_PRIORITIES = 8, /* 0 is the most urgent */
     PTCP_PRIORITY_DEFAULT = 3,
     PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run, or several where that takes no time: */
-    PTCP_QUANTUM_US = 40,
-    PTCP_QUANTUM_RUNS_MAX = 4,
+    PTCP_QUANTUM_US = 80,
+    PTCP_QUANTUM_RUNS_MAX = 8,
     PTCP_SWIFT_SHARE = 4, /* swift until the rate is such a part of what one run a turn takes */
 };
 
