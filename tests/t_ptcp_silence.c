@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 #include "ptcp_pair.h"
+#include "silence.h"
 
 enum {
     COUNT = 3,

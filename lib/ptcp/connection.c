@@ -4,6 +4,7 @@
 #include "endpoint.h"
 #include "error.h"
 #include "invitation.h"
+#include "silence.h"
 
 #include <assert.h>
 #include <string.h>

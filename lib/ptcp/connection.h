@@ -22,9 +22,6 @@
 
 struct ptcp_endpoint;
 
-/* So many bytes since the peer's silence was last asked about are the middle of something. */
-enum { PTCP_SILENCE_BYTES = 16 << 10 };
-
 /* The same meaning as in layer.h. */
 enum ptcp_event {
     PTCP_READY = 1,

@@ -82,7 +82,6 @@ enum {
     PTCP_ACK_RANGES_MAX = 64,      /* in one ACK frame, sent or received */
     PTCP_STREAM_FRAMES_MAX = 16,   /* in one packet */
     PTCP_COOKIE_MAX_BYTES = 64,
-    PTCP_STREAM_FRAME_HEADER_MAX_BYTES = 1 + 8 + 8,
 };
 
 enum { PTCP_LONG_NUMBER_BITS = 32, PTCP_SHORT_NUMBER_BITS = 24, PTCP_OFFSET_BITS = 32 };

@@ -12,6 +12,9 @@
 
 #include "connection.h"
 
+/* So many bytes since the peer's silence was last asked about are the middle of something. */
+enum { PTCP_SILENCE_BYTES = 16 << 10 };
+
 /* After what came was looked at. */
 void ptcp_silence_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn);
 /* The connection leaves its path. */
