@@ -1,6 +1,11 @@
-/* Goal: cursors never leave their bounds, and varints follow RFC 9000 appendix A.1. */
+/*
+ * Goal: cursors never leave their bounds, varints follow RFC 9000 appendix A.1, and numbers are
+ * rebuilt from their low bits as the nearest.
+ */
 #include "bytes.h"
 #include "harness.h"
+
+#include <stdlib.h>
 
 static void byte_order_is_the_networks(void)
 {
@@ -115,6 +120,77 @@ static void varints_at_every_edge_come_back(void)
     }
 }
 
+static void a_number_is_rebuilt_as_the_nearest_that_has_its_low_bits(void)
+{
+    const uint64_t whole = UINT64_C(1) << 32, half = UINT64_C(1) << 31, most = UINT64_MAX;
+    const struct {
+        unsigned bits;
+        uint64_t expected, limit, number;
+    } rows[] = {
+        {32, 0, most, 0},
+        {32, 7 * whole, most, 7 * whole},
+        /* over the edges of the low bits */
+        {32, whole - 1, most, whole},
+        {32, whole, most, whole - 1},
+        {24, 0xffffff, most, 0x1000002},
+        {24, 0x1000002, most, 0xffffff},
+        {1, 5, most, 6},
+        /* half of them away, and one less and more: of two that are equally near, the higher */
+        {32, whole + 5, most, whole + 5 + half},
+        {32, whole + 5, most, whole + 4 + half},
+        {32, whole + 5, most, whole + 6 - half},
+        {32, 9 * whole + half, most, 10 * whole},
+        {8, 1000, most, 1000 + 128},
+        {8, 1000, most, 1000 - 127},
+        /* nothing is below 0 */
+        {32, 0, most, half + 1},
+        {32, half - 2, most, whole - 1},
+        {32, half - 1, most, whole - 1},
+        {32, half - 1, most, 0},
+        {32, half, most, whole},
+        {8, 127, most, 255},
+        /* nor from the limit on */
+        {32, most - 1, most, most - 1},
+        {32, most - 1, most, most - whole},
+        {32, most, most, most - whole},
+        {8, 1000, 1001, 1000},
+        {8, 1000, 1001, 1001 - 256},
+        {8, 1000, 1001, 1001 - 255},
+        {8, 1000, 1000, 1000 - 256},
+        {8, 128, 256, 255},
+        {8, 256, 256, 0},
+        {62, 3, STK_VARINT_MAX + 1, STK_VARINT_MAX},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const uint64_t low = rows[i].number & ((UINT64_C(1) << rows[i].bits) - 1);
+
+        CU_ASSERT_EQUAL(stk_number_near(low, rows[i].bits, rows[i].expected, rows[i].limit),
+                        rows[i].number);
+        /* what lies above them does not matter */
+        CU_ASSERT_EQUAL(
+            stk_number_near(rows[i].number, rows[i].bits, rows[i].expected, rows[i].limit),
+            rows[i].number);
+    }
+}
+
+/* The definition, against all that there are. */
+static void of_few_bits_every_number_is_the_nearest(void)
+{
+    enum { BITS = 4, WINDOW = 1 << BITS, LIMIT = 5 * WINDOW };
+
+    for (unsigned expected = 0; expected <= LIMIT; expected++) {
+        for (unsigned low = 0; low < WINDOW; low++) {
+            uint64_t nearest = low;
+
+            for (unsigned n = low; n < LIMIT; n += WINDOW)
+                if (abs((int)n - (int)expected) <= abs((int)nearest - (int)expected))
+                    nearest = n;
+            CU_ASSERT_EQUAL(stk_number_near(low, BITS, expected, LIMIT), nearest);
+        }
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"byte order is the network's", byte_order_is_the_networks},
     {"a reader that runs out reads zeros from then on",
@@ -123,6 +199,9 @@ static CU_TestInfo tests[] = {
     {"huge lengths do not wrap", huge_lengths_do_not_wrap},
     {"varints decode like the samples of the RFC", varints_decode_like_the_samples_of_the_rfc},
     {"varints at every edge come back", varints_at_every_edge_come_back},
+    {"a number is rebuilt as the nearest that has its low bits",
+     a_number_is_rebuilt_as_the_nearest_that_has_its_low_bits},
+    {"of few bits every number is the nearest", of_few_bits_every_number_is_the_nearest},
     CU_TEST_INFO_NULL,
 };
 

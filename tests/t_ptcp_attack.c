@@ -311,14 +311,19 @@ static void every_cell_of_the_state_table_is_defined(void)
     CU_ASSERT_FALSE(ptcp_state_takes(PTCP_STATE_ESTABLISHED, 0));
 }
 
-static void packet_numbers_unfold_around_the_expected_one(void)
+static void numbers_unfold_around_the_expected_one(void)
 {
-    CU_ASSERT_EQUAL(ptcp_number_near(5, 32, 0), 5);
-    CU_ASSERT_EQUAL(ptcp_number_near(2, 32, UINT64_C(0xffffffff)), UINT64_C(0x100000002));
-    CU_ASSERT_EQUAL(ptcp_number_near(0xffffffff, 32, UINT64_C(0x100000000)), UINT64_C(0xffffffff));
-    CU_ASSERT_EQUAL(ptcp_number_near(7, 32, UINT64_C(0x3ff00000007)), UINT64_C(0x3ff00000007));
-    CU_ASSERT_EQUAL(ptcp_number_near(2, 24, 0xffffff), 0x1000002);
-    CU_ASSERT_EQUAL(ptcp_number_near(0xffffff, 24, 0x1000000), 0xffffff);
+    const struct ptcp_header header = {.type = PTCP_DATA, .packet = 0xffffff};
+    const struct ptcp_header long_header = {.type = PTCP_SYN_ACK, .packet = 0xffffffff};
+
+    CU_ASSERT_EQUAL(ptcp_packet_number(&header, 0x17fffff), 0x1ffffff);
+    CU_ASSERT_EQUAL(ptcp_packet_number(&header, 0x17ffffe), 0xffffff);
+    CU_ASSERT_EQUAL(ptcp_packet_number(&header, PTCP_NUMBER_MAX), PTCP_NUMBER_MAX - 1);
+    CU_ASSERT_EQUAL(ptcp_packet_number(&long_header, UINT64_C(0x17fffffff)), UINT64_C(0x1ffffffff));
+    CU_ASSERT_EQUAL(ptcp_packet_number(&long_header, UINT64_C(0x17ffffffe)), 0xffffffff);
+    CU_ASSERT_EQUAL(ptcp_stream_offset(5, UINT64_C(0x80000005)), UINT64_C(0x100000005));
+    CU_ASSERT_EQUAL(ptcp_stream_offset(5, UINT64_C(0x80000004)), 5);
+    CU_ASSERT_EQUAL(ptcp_stream_offset(5, PTCP_NUMBER_MAX), PTCP_NUMBER_MAX - 0xfffffffb);
 }
 
 static CU_TestInfo tests[] = {
@@ -332,8 +337,7 @@ static CU_TestInfo tests[] = {
     {"a flood of syns leaves no state", a_flood_of_syns_leaves_no_state},
     {"a forged SYN does not come between", a_forged_syn_does_not_come_between},
     {"every cell of the state table is defined", every_cell_of_the_state_table_is_defined},
-    {"packet numbers unfold around the expected one",
-     packet_numbers_unfold_around_the_expected_one},
+    {"numbers unfold around the expected one", numbers_unfold_around_the_expected_one},
     CU_TEST_INFO_NULL,
 };
 

@@ -188,29 +188,16 @@ static void noise_of_any_length_is_ignored(void)
 
 /* --- Counters ------------------------------------------------------------------------------ */
 
-static void a_counter_is_rebuilt_as_the_one_nearest_to_the_next(void)
+static void a_header_tells_32_bits_of_the_counter(void)
 {
-    const uint64_t half = UINT64_C(1) << 31, whole = UINT64_C(1) << 32;
-    const struct {
-        uint64_t next, counter;
-    } rows[] = {
-        {0, 0},
-        {0, half - 1},
-        {whole - 1, whole - 1},
-        {whole - 1, whole},
-        {whole, whole - 1},
-        {whole + 5, whole + 5 - half},
-        {whole + 5, whole + 4 + half},
-        {9 * whole + half, 9 * whole},
-        {9 * whole + half, 10 * whole - 1},
-        {SEAL_REJECT_AFTER_PACKETS, SEAL_REJECT_AFTER_PACKETS - 1},
-        {SEAL_REJECT_AFTER_PACKETS - half, SEAL_REJECT_AFTER_PACKETS - 1},
-    };
+    const uint64_t half = UINT64_C(1) << 31, next = 3 * half + 5;
+    const uint64_t counters[] = {0, next - half + 1, next + half, SEAL_REJECT_AFTER_PACKETS - 1};
+    const uint64_t nexts[] = {0, next, next, SEAL_REJECT_AFTER_PACKETS};
     uint8_t header[SEAL_HEADER];
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        seal_header_write(header, SEAL_DATA, 7, rows[i].counter);
-        CU_ASSERT_EQUAL(seal_header_counter(header, rows[i].next), rows[i].counter);
+    for (int i = 0; i < 4; i++) {
+        seal_header_write(header, SEAL_DATA, 7, counters[i]);
+        CU_ASSERT_EQUAL(seal_header_counter(header, nexts[i]), counters[i]);
         CU_ASSERT_EQUAL(seal_header_index(header), 7);
     }
 }
@@ -258,7 +245,7 @@ static void a_counter_too_far_ahead_to_be_rebuilt_harms_nothing(void)
     struct seal_session *s = world_association(a, id)->current;
     const uint64_t counter = s->counter, forged = stats_of(b).forged;
 
-    s->counter += UINT64_C(3) << 30;
+    s->counter += UINT64_C(1) << 32;
     world_send_number(a, id, 1);
     world_run(&world, SECOND / 10);
     CU_ASSERT_EQUAL(b->seen[1], 0);
@@ -680,8 +667,7 @@ int main(void)
          every_flipped_byte_of_a_response_is_ignored},
         {"every flipped byte of data is ignored", every_flipped_byte_of_data_is_ignored},
         {"noise of any length is ignored", noise_of_any_length_is_ignored},
-        {"a counter is rebuilt as the one nearest to the next",
-         a_counter_is_rebuilt_as_the_one_nearest_to_the_next},
+        {"a header tells 32 bits of the counter", a_header_tells_32_bits_of_the_counter},
         {"counters go on beyond 32 bits", counters_go_on_beyond_32_bits},
         {"a counter too far ahead to be rebuilt harms nothing",
          a_counter_too_far_ahead_to_be_rebuilt_harms_nothing},

@@ -2,7 +2,7 @@
  * Byte order, and the bounds-checked cursors that all wire formats are read and written with.
  *
  * A cursor that runs out sets `failed` and from then on reads zeros or writes nothing, so
- * that a parser checks once, at its end.
+ * that a parser checks once, at its end. And numbers of which only the low bits are on the wire.
  */
 #ifndef STK_BASE_BYTES_H
 #define STK_BASE_BYTES_H
@@ -188,6 +188,22 @@ static inline void stk_store_varint(uint8_t *p, uint64_t v, size_t len)
     default:
         stk_store_be64(p, v | UINT64_C(3) << 62);
     }
+}
+
+/*
+ * The number below `limit` whose low `bits` bits are those of `low`, and which is nearest to
+ * `expected`; if two are, the higher (RFC 9000, A.3). `bits` < 64, 2^`bits` <= `limit`,
+ * `expected` <= `limit`.
+ */
+static inline uint64_t stk_number_near(uint64_t low, unsigned bits, uint64_t expected,
+                                       uint64_t limit)
+{
+    const uint64_t window = UINT64_C(1) << bits;
+    const uint64_t ahead = (low - expected) & (window - 1), behind = window - ahead;
+
+    if (behind > expected || (ahead <= behind && ahead < limit - expected))
+        return expected + ahead;
+    return expected - behind;
 }
 
 #endif

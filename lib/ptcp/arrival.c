@@ -143,7 +143,7 @@ static struct ptcp_whole whole_for(const struct ptcp_slot *slot, const struct pt
         .destination = slot->id,
         .source = slot->over ? entry->peer_id : conn->peer_id,
         .packet = ptcp_packet_number(header, expected),
-        .offset = ptcp_number_near(header->offset, PTCP_OFFSET_BITS, received_by(slot)),
+        .offset = ptcp_stream_offset(header->offset, received_by(slot)),
     };
 }
 

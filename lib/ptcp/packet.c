@@ -97,23 +97,11 @@ void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *head
     stk_write_be32(writer, (uint32_t)header->packet);
 }
 
-uint64_t ptcp_number_near(uint64_t low, unsigned bits, uint64_t expected)
-{
-    const uint64_t window = UINT64_C(1) << bits;
-    const uint64_t candidate = (expected & ~(window - 1)) | (low & (window - 1));
-
-    if (candidate + window / 2 <= expected && candidate + window < PTCP_NUMBER_MAX)
-        return candidate + window;
-    if (candidate > expected + window / 2 && candidate >= window)
-        return candidate - window;
-    return candidate;
-}
-
 uint64_t ptcp_packet_number(const struct ptcp_header *header, uint64_t expected)
 {
-    return ptcp_number_near(header->packet,
-                            is_long(header->type) ? PTCP_LONG_NUMBER_BITS : PTCP_SHORT_NUMBER_BITS,
-                            expected);
+    const unsigned bits = is_long(header->type) ? PTCP_LONG_NUMBER_BITS : PTCP_SHORT_NUMBER_BITS;
+
+    return stk_number_near(header->packet, bits, expected, PTCP_NUMBER_MAX);
 }
 
 /* --- Reading ------------------------------------------------------------------------------ */

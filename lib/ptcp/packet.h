@@ -155,14 +155,17 @@ int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_
                      struct ptcp_frames *frames);
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header);
 
-/* The number nearest to `expected` whose low `bits` bits are those of `low` (RFC 9000, A.3). */
-uint64_t ptcp_number_near(uint64_t low, unsigned bits, uint64_t expected);
 /* The packet number that a header means. */
 uint64_t ptcp_packet_number(const struct ptcp_header *header, uint64_t expected);
-/* Next in the stream is the byte at `expected`. Before the frames are read. */
+/* The offset of which `low` are the low bits. Next in the stream is the byte at `expected`. */
+static inline uint64_t ptcp_stream_offset(uint64_t low, uint64_t expected)
+{
+    return stk_number_near(low, PTCP_OFFSET_BITS, expected, PTCP_NUMBER_MAX);
+}
+/* Before the frames are read. */
 static inline void ptcp_frames_place(struct ptcp_frames *frames, uint64_t expected)
 {
-    frames->offset = ptcp_number_near(frames->offset, PTCP_OFFSET_BITS, expected);
+    frames->offset = ptcp_stream_offset(frames->offset, expected);
 }
 /* Frames only. */
 static inline struct ptcp_frames ptcp_frames_of(const void *bytes, size_t len)

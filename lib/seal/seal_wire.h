@@ -142,9 +142,7 @@ static inline uint32_t seal_header_index(const uint8_t header[SEAL_HEADER])
 /* The one nearest to `next` that has this low half. A wrong one opens nothing. */
 static inline uint64_t seal_header_counter(const uint8_t header[SEAL_HEADER], uint64_t next)
 {
-    const uint32_t ahead = stk_load_be32(header + 5) - (uint32_t)next;
-
-    return next + ahead - ((uint64_t)(ahead >> 31) << 32);
+    return stk_number_near(stk_load_be32(header + 5), 32, next, UINT64_MAX);
 }
 
 /* Do both have the type and the index in common? */
