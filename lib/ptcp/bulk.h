@@ -1,7 +1,7 @@
 /*
  * Runs of full packets with new stream bytes and nothing else: what a transfer consists of.
  *
- * conn_output.c builds every kind of packet, one at a time, and looks at all limits before each.
+ * conn_packet.c builds every kind of packet, one at a time, and looks at all limits before each.
  * Here they are looked at once for as many packets as they allow; what is special about a packet
  * (lost bytes, control frames, the end of the stream, a number to leave out) is left to it.
  */

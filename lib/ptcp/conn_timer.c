@@ -14,11 +14,6 @@ enum { QUIET_US = 1000000 };
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static bool is_opening(const struct ptcp_conn *conn)
-{
-    return conn->state == PTCP_STATE_SYN_SENT || conn->state == PTCP_STATE_SYN_RECEIVED;
-}
-
 bool ptcp_conn_is_busy(const struct ptcp_conn *conn)
 {
     const struct ptcp_engine *engine = conn->engine;
@@ -40,7 +35,7 @@ static uint64_t counts_from_us(const struct ptcp_conn *conn, uint64_t since_us)
 
 void ptcp_conn_end_wait(struct ptcp_conn *conn)
 {
-    if (is_opening(conn))
+    if (ptcp_state_is_opening(conn->state))
         conn->opened_us = counts_from_us(conn, conn->opened_us);
     conn->progress_us = counts_from_us(conn, conn->progress_us);
     conn->released_us = counts_from_us(conn, conn->released_us);
@@ -139,7 +134,8 @@ static uint64_t recovery_due_us(const struct ptcp_conn *conn)
 {
     if (ptcp_durable_is_silent(conn) || !conn->engine)
         return UINT64_MAX;
-    return ptcp_recovery_due_us(&conn->engine->recovery, conn->path, is_opening(conn));
+    return ptcp_recovery_due_us(&conn->engine->recovery, conn->path,
+                                ptcp_state_is_opening(conn->state));
 }
 
 uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
@@ -151,7 +147,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
     if (ptcp_conn_is_overdue(conn, now_us))
         return now_us;
     due_us = min_u64(recovery_due_us(conn), ptcp_durable_due_us(conn));
-    if (is_opening(conn))
+    if (ptcp_state_is_opening(conn->state))
         due_us = min_u64(due_us, connect_due_us(conn));
     else
         due_us = min_u64(due_us, open_due_us(conn));
@@ -163,7 +159,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 /* True if the connection is over. */
 static bool check_limits(struct ptcp_conn *conn, uint64_t now_us)
 {
-    if (is_opening(conn)) {
+    if (ptcp_state_is_opening(conn->state)) {
         if (now_us < connect_due_us(conn))
             return false;
         ptcp_conn_fail(conn, now_us, -ETIMEDOUT, "no answer within the connect time-out");
@@ -207,7 +203,7 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
         if (!conn->engine)
             return true;
     }
-    if (keepalive_due_us(conn) <= now_us && !is_opening(conn)) {
+    if (keepalive_due_us(conn) <= now_us && !ptcp_state_is_opening(conn->state)) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
         keep_alive(conn, now_us);
     }

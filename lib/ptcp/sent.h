@@ -47,10 +47,9 @@ enum ptcp_sent_flag {
     PTCP_SENT_PROBE = 128,       /* for the path's MTU: its loss is no congestion */
     PTCP_SENT_APP_LIMITED = 256, /* the rate sample that it gives is a lower bound */
     PTCP_SENT_ELICITING = 512,
-    PTCP_SENT_PING = 1024,
-    PTCP_SENT_ECT = 4096,       /* with the mark ECT(0) */
+    PTCP_SENT_ECT = 1024,       /* with the mark ECT(0) */
     PTCP_SENT_CALM = 2048,      /* sent while the controller kept the path from being full */
-    PTCP_SENT_ABANDONED = 8192, /* given up without blame: its ACK says nothing of the path */
+    PTCP_SENT_ABANDONED = 4096, /* given up without blame: its ACK says nothing of the path */
 };
 
 /* Of one packet, and of those that follow it. */

@@ -75,6 +75,11 @@ bool ptcp_state_takes(enum ptcp_state state, uint8_t packet_type)
     return states[state].packets >> (packet_type - PTCP_SYN) & 1;
 }
 
+bool ptcp_state_is_opening(enum ptcp_state state)
+{
+    return state == PTCP_STATE_SYN_SENT || state == PTCP_STATE_SYN_RECEIVED;
+}
+
 bool ptcp_state_is_open(enum ptcp_state state)
 {
     return state >= PTCP_STATE_ESTABLISHED && state < PTCP_STATE_COUNT;

@@ -35,6 +35,8 @@ bool ptcp_state_may_move(enum ptcp_state from, enum ptcp_state to);
 enum ptcp_state ptcp_state_after(enum ptcp_state state, enum ptcp_state_event event);
 /* Does a connection in this state look at packets of this type (enum ptcp_packet_type)? */
 bool ptcp_state_takes(enum ptcp_state state, uint8_t packet_type);
+/* The handshake is not done. */
+bool ptcp_state_is_opening(enum ptcp_state state);
 /* The handshake is done and the connection lives. */
 bool ptcp_state_is_open(enum ptcp_state state);
 
