@@ -27,6 +27,19 @@ check "a sender whose address changes goes on" "0 " "$status $(cat moved-b.err)"
 reap $listener
 check_file "and nothing is lost" file moved.out
 
+# Who listens on all addresses has answered from the one that was called.
+host=::
+waits roamed ''
+sends roamed ''
+await is_larger roamed.out 500000
+lab_move a 10.9.0.11
+reap $sender
+check "a listener whose address changes goes on" "0 " "$status $(cat roamed-b.err)"
+reap $listener
+check_file "without a loss, either" file roamed.out
+lab_move a 10.9.0.1
+host=10.9.0.1
+
 waits dead ,user-timeout=1s,keepalive=500ms
 sends dead ,user-timeout=1s,keepalive=500ms
 await is_larger dead.out 500000

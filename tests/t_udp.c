@@ -394,6 +394,38 @@ static void a_reply_leaves_from_the_address_that_was_asked(void)
     close_pair();
 }
 
+static void an_address_that_went_away_does_not_hold_a_reply_back(void)
+{
+    static const char *const ways[][3] = {
+        {"/ip4/127.0.0.1/udp/0", "127.0.0.1", "192.0.2.1"},
+        {"/ip6/::/udp/0", "127.0.0.1", "192.0.2.1"},
+        {"/ip6/::1/udp/0", "::1", "2001:db8::1"},
+    };
+
+    CU_ASSERT_EQUAL_FATAL(stk_loop_new(NULL, &loop), 0);
+    for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++) {
+        open_side(&right, ways[i][0], true);
+        open_side(&left, address_of(&right, ways[i][1], ""), false);
+        send_run(&left, run_of(1, 10, 10, 0));
+        wait_for(&right, 1);
+        struct stk_addr gone;
+        stk_addr_parse_ip(&gone, ways[i][2], 0);
+        struct stk_run answer = run_of(3, 11, 10, 0);
+        answer.peer = &right.peer;
+        answer.local = &gone;
+        send_run(&right, answer);
+        wait_for(&left, 3);
+        CU_ASSERT_EQUAL(left.wrong, 0);
+        CU_ASSERT_EQUAL(stats_of(&right).unsent, 0);
+        /* What else the machine can do is not in question. */
+        CU_ASSERT_EQUAL(stats_of(&right).fallbacks, 0);
+        stk_port_unref(left.port);
+        stk_port_unref(right.port);
+        left.port = right.port = NULL;
+    }
+    close_pair();
+}
+
 static void a_name_gives_a_port_for_both_families(void)
 {
     CU_ASSERT_EQUAL_FATAL(stk_loop_new(NULL, &loop), 0);
@@ -816,6 +848,8 @@ static CU_TestInfo tests[] = {
     {"what the kernel drops is counted", what_the_kernel_drops_is_counted},
     {"ECN marks cross", ecn_marks_cross_in_both_families},
     {"a dual-stack port speaks to both families", a_dual_stack_port_speaks_to_both_families},
+    {"an address that went away does not hold a reply back",
+     an_address_that_went_away_does_not_hold_a_reply_back},
     {"a reply leaves from the address that was asked",
      a_reply_leaves_from_the_address_that_was_asked},
     {"a name gives a port for both families", a_name_gives_a_port_for_both_families},

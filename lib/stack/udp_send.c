@@ -127,6 +127,16 @@ static void note_unreachable(struct stack_udp *udp, const struct stk_run *run, i
 
 enum fate { SENT, SENT_FROM_ELSEWHERE, DROPPED, BLOCKED };
 
+/*
+ * A local address that went away must not hold the datagram back: another one may do. Linux calls
+ * that a network that can't be reached, or an argument that is wrong, as its version has it; the
+ * former may also be an old ICMP's error that the socket kept for the next call.
+ */
+static bool may_be_for_local(int error, int attempt)
+{
+    return error == EINVAL || error == EADDRNOTAVAIL || (error == ENETUNREACH && attempt > 0);
+}
+
 static enum fate send_one(struct stack_udp *udp, const struct stk_run *run, unsigned i)
 {
     struct iovec iov = {stk_run_at(run, i), stk_run_size(run, i)};
@@ -147,8 +157,7 @@ static enum fate send_one(struct stack_udp *udp, const struct stk_run *run, unsi
             return BLOCKED;
         if (error == EINTR)
             continue;
-        /* A local address that went away must not hold the datagram back: another one may do. */
-        if ((error == EINVAL || error == EADDRNOTAVAIL) && with_local && run->local)
+        if (with_local && run->local && may_be_for_local(error, attempt))
             with_local = false;
         /* The first such error may be an old ICMP's that the socket kept for the next call. */
         else if (!stack_udp_is_unreachable(error) || attempt > 0)

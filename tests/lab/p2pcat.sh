@@ -17,10 +17,13 @@ on_a() { exec nsenter --net=/run/netns/a "$@"; }
 on_b() { exec nsenter --net=/run/netns/b "$@"; }
 is_printed() { grep -q '^listening' "$1"; }
 
-# Host a waits; host b connects and sends the file $input.
+# Host a waits on $host; host b connects and sends the file $input.
+host=10.9.0.1
 waits() { # NAME OPTIONS
+    local family=ip4
+    [ "$host" = "${host#*:}" ] || family=ip6
     rm -f "$1.err"
-    on_a "$p2pcat" "listen:/ip4/10.9.0.1/udp/0/seal/ptcp$2" - </dev/null >"$1.out" 2>"$1.err" &
+    on_a "$p2pcat" "listen:/$family/$host/udp/0/seal/ptcp$2" - </dev/null >"$1.out" 2>"$1.err" &
     listener=$!
     await is_printed "$1.err"
     port=$(port_of "$1.err")
