@@ -4,6 +4,10 @@
  */
 #include "seal_pair.h"
 
+#include "alloc.h"
+
+#include <stdlib.h>
+
 static struct world_packet kept;
 static int kept_type; /* what is kept, the last of them, and dropped */
 static const struct world_node *kept_from;
@@ -60,32 +64,21 @@ static void send_nth(struct world_node *from, uint64_t association, uint64_t nth
     world_run(&world, 2 * WORLD_DELAY_US);
 }
 
-static void the_session_before_is_open_for_what_is_on_its_way(void)
+static void a_window_of_packets_of_the_new_session_and_no_fewer_closes_the_one_before(void)
 {
-    for (int by_b = 0; by_b < 2; by_b++) {
-        establish();
-        hold_back(a, id, 1);
-        change_keys(by_b ? at_b() : at_a());
-        send_nth(a, id, SEAL_REPLAY_WINDOW - 1);
-        play();
-        CU_ASSERT_EQUAL(b->seen[1], 1);
-        play();
-        CU_ASSERT_EQUAL(b->seen[1], 1);
-        end();
-    }
-}
+    for (unsigned i = 0; i < 4; i++) {
+        const unsigned by_b = i & 1, more = i / 2;
 
-static void a_window_of_packets_of_the_new_session_closes_the_one_before(void)
-{
-    for (int by_b = 0; by_b < 2; by_b++) {
         establish();
         hold_back(a, id, 1);
         change_keys(by_b ? at_b() : at_a());
-        send_nth(a, id, SEAL_REPLAY_WINDOW);
+        send_nth(a, id, SEAL_REPLAY_WINDOW - 1 + more);
         const uint64_t replayed = stats_of(b).replayed;
         play();
-        CU_ASSERT_EQUAL(b->seen[1], 0);
-        CU_ASSERT_EQUAL(stats_of(b).replayed, replayed + 1);
+        CU_ASSERT_EQUAL(b->seen[1], !more);
+        CU_ASSERT_EQUAL(stats_of(b).replayed, replayed + more);
+        play();
+        CU_ASSERT_EQUAL(b->seen[1], !more);
         end();
     }
 }
@@ -172,13 +165,52 @@ static void a_response_carries_no_datagram_where_there_are_keys(void)
     end();
 }
 
+/* --- A datagram that waits for keys -------------------------------------------------------------
+ */
+
+static size_t starved_from_bytes; /* 0: there is memory */
+
+static void *starving(void *context, void *block, size_t size)
+{
+    (void)context;
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    return starved_from_bytes && size >= starved_from_bytes ? NULL : realloc(block, size);
+}
+
+/* It waits while A's handshake is under way, and there are keys then, but no memory to use them. */
+static void a_datagram_that_could_not_leave_with_new_keys_never_leaves(void)
+{
+    stk_alloc_hook(starving, NULL);
+    establish();
+    const size_t expanded_bytes = at_a()->current->send.aead->expanded_size;
+    world_run(&world, 200 * (uint64_t)SECOND);
+    CU_ASSERT_PTR_NULL_FATAL(at_a()->current);
+    seal_attempt_start(at_a());
+    world_send_number(a, id, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at_a()->held);
+    world_run(&world, WORLD_DELAY_US + WORLD_DELAY_US / 2); /* B has answered */
+    starved_from_bytes = expanded_bytes;
+    world_run(&world, WORLD_DELAY_US);
+    starved_from_bytes = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at_a()->current);
+    CU_ASSERT_PTR_NULL(at_a()->held);
+    send_nth(a, id, 100000);
+    change_keys(at_a());
+    send_nth(a, id, 100);
+    CU_ASSERT_EQUAL(b->seen[1], 0);
+    CU_ASSERT_EQUAL(b->seen[4000], 2);
+    end();
+    stk_alloc_hook(NULL, NULL);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
-        {"the session before is open for what is on its way",
-         the_session_before_is_open_for_what_is_on_its_way},
-        {"a window of packets of the new session closes the one before",
-         a_window_of_packets_of_the_new_session_closes_the_one_before},
+        {"a window of packets of the new session, and no fewer, closes the one before",
+         a_window_of_packets_of_the_new_session_and_no_fewer_closes_the_one_before},
         {"what the called side sends is not late either",
          what_the_called_side_sends_is_not_late_either},
         {"both sessions count", both_sessions_count},
@@ -186,6 +218,8 @@ int main(void)
          an_initiation_that_was_held_back_brings_no_old_datagram},
         {"a response carries no datagram where there are keys",
          a_response_carries_no_datagram_where_there_are_keys},
+        {"a datagram that could not leave with new keys never leaves",
+         a_datagram_that_could_not_leave_with_new_keys_never_leaves},
         CU_TEST_INFO_NULL,
     };
 
