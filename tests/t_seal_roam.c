@@ -229,13 +229,25 @@ static void move_and_speak_for(uint64_t time_us)
     }
 }
 
+static uint64_t rtt_of_path_in_use(const struct world_node *end)
+{
+    struct stk_seal_path paths[STK_SEAL_PATHS_MAX];
+    const int count = stk_seal_paths(end->port, end->retained, paths, STK_SEAL_PATHS_MAX);
+
+    for (int i = 0; i < count; i++)
+        if (paths[i].in_use)
+            return paths[i].rtt_us;
+    return 0;
+}
+
 static void a_challenge_that_got_lost_is_repeated_when_the_peer_speaks(void)
 {
     establish();
-    challenges_to_lose = 1;
+    challenges_to_lose = 2;
     move_and_speak_for(200000);
-    CU_ASSERT_EQUAL(challenges_lost, 1);
+    CU_ASSERT_EQUAL(challenges_lost, 2);
     CU_ASSERT_EQUAL(b->moved, 1);
+    CU_ASSERT_EQUAL(rtt_of_path_in_use(b), 2 * WORLD_DELAY_US); /* of the one that was answered */
     end();
 }
 
@@ -244,9 +256,9 @@ static void who_speaks_and_never_echoes_gets_no_more_challenges_for_it(void)
     establish();
     challenges_to_lose = 100;
     move_and_speak_for(SECOND);
-    CU_ASSERT_EQUAL(challenges_lost, SEAL_CHALLENGES_HURRIED);
+    CU_ASSERT_EQUAL(challenges_lost, SEAL_CHALLENGES_HURRIED + 3); /* at 0, 250 and 750 ms */
     move_and_speak_for(6 * SECOND); /* the others in their time, and none after them */
-    CU_ASSERT_EQUAL(challenges_lost, SEAL_CHALLENGES_MAX - SEAL_CHALLENGES_HURRIED);
+    CU_ASSERT_EQUAL(challenges_lost, 2);
     CU_ASSERT_EQUAL(b->moved, 0);
     end();
 }

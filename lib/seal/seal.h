@@ -142,7 +142,7 @@ struct stk_seal_path {
     bool validated; /* the peer has answered over it, and to the last question, too */
     bool in_use;
     struct stk_addr peer, local; /* local: len 0 where unknown */
-    uint64_t rtt_us;             /* of the last challenge that was answered; 0: unknown */
+    uint64_t rtt_us;             /* of the challenge that was answered first; 0: unknown */
     uint64_t heard_us;           /* on the loop's clock: when something last came over it */
 };
 

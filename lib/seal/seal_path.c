@@ -292,10 +292,8 @@ void seal_path_use(struct seal_association *a, struct seal_path *path)
 
 static void challenge(struct seal_association *a, struct seal_path *path)
 {
-    path->token[SEAL_TOKEN - 1] = ++path->challenges;
-    path->challenged_us = seal_now(a->port);
-    path->challenge_due_us =
-        path->challenged_us + ((uint64_t)SEAL_RETRY_US << (path->challenges - 1));
+    path->challenged_us[path->challenges++] = seal_now(a->port);
+    path->token[SEAL_TOKEN - 1] = path->challenges;
     /* Who was told of an address may knock there; where a packet merely came from, thrice its
      * bytes are the limit. */
     if (path->offered)
@@ -303,14 +301,31 @@ static void challenge(struct seal_association *a, struct seal_path *path)
     seal_send_control(a, path, SEAL_CHALLENGE, path->token, SEAL_TOKEN);
 }
 
+static unsigned timed_challenges(const struct seal_path *path)
+{
+    return path->challenges - path->hurried;
+}
+
+static void challenge_in_time(struct seal_association *a, struct seal_path *path)
+{
+    path->challenge_due_us =
+        seal_now(a->port) + ((uint64_t)SEAL_RETRY_US << timed_challenges(path));
+    challenge(a, path);
+}
+
 /*
  * The peer speaks from there, and has not echoed what should have come back by now: that got lost,
- * or came before the peer. The last challenges wait for their time.
+ * or came before the peer.
  */
-static bool should_hurry(const struct seal_association *a, const struct seal_path *path)
+static void hurry(struct seal_association *a, struct seal_path *path)
 {
-    return path->state == SEAL_PATH_PROBING && path->challenges < SEAL_CHALLENGES_HURRIED &&
-           seal_now(a->port) - path->challenged_us >= SEAL_HURRY_US;
+    const uint64_t last_us = path->challenged_us[path->challenges - 1];
+
+    if (path->state != SEAL_PATH_PROBING || path->hurried == SEAL_CHALLENGES_HURRIED ||
+        seal_now(a->port) - last_us < (uint64_t)SEAL_HURRY_US << path->hurried)
+        return;
+    path->hurried++;
+    challenge(a, path);
 }
 
 void seal_path_probe(struct seal_association *a, struct seal_path *path)
@@ -319,8 +334,8 @@ void seal_path_probe(struct seal_association *a, struct seal_path *path)
         return;
     seal_path_enter(path, seal_path_is_valid(path) ? SEAL_PATH_CHECKING : SEAL_PATH_PROBING);
     stk_loop_random(stk_dgram_loop(&a->port->layer), path->token, SEAL_TOKEN);
-    path->challenges = 0;
-    challenge(a, path);
+    path->challenges = path->hurried = 0;
+    challenge_in_time(a, path);
     seal_life_arm(a);
 }
 
@@ -340,19 +355,15 @@ void seal_path_heard(struct seal_association *a, struct seal_path *path, bool ne
     }
     if (path == a->candidate || path->state == SEAL_PATH_HEARD)
         seal_path_probe(a, path);
-    if (should_hurry(a, path)) {
-        challenge(a, path);
-        seal_life_arm(a);
-    }
+    hurry(a, path);
 }
 
-static void answered(struct seal_association *a, struct seal_path *path, bool last)
+static void answered(struct seal_association *a, struct seal_path *path, unsigned number)
 {
-    if (last)
-        path->rtt_us = seal_now(a->port) - path->challenged_us;
+    path->rtt_us = seal_now(a->port) - path->challenged_us[number - 1];
     if (path->state != SEAL_PATH_VALID)
         seal_path_enter(path, SEAL_PATH_VALID);
-    path->challenges = 0;
+    path->challenges = path->hurried = 0;
     if (path == a->active)
         a->doubted = false;
     seal_watch_tell(a, path, STK_SEAL_PATH_VALIDATED);
@@ -360,7 +371,6 @@ static void answered(struct seal_association *a, struct seal_path *path, bool la
         seal_path_use(a, path);
 }
 
-/* Every challenge of the probe counts; the last one also tells how long it took. */
 void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
 {
     const uint8_t number = token[SEAL_TOKEN - 1];
@@ -369,7 +379,7 @@ void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
         if (number == 0 || number > path->challenges || seal_path_is_gone(path) ||
             sodium_memcmp(path->token, token, SEAL_TOKEN - 1))
             continue;
-        answered(a, path, number == path->challenges);
+        answered(a, path, number);
         return;
     }
 }
@@ -401,8 +411,8 @@ uint64_t seal_path_service(struct seal_association *a, uint64_t now_us)
         if (!seal_path_is_asked(path) || seal_path_is_gone(path))
             continue;
         if (path->challenge_due_us <= now_us) {
-            if (path->challenges < SEAL_CHALLENGES_MAX) {
-                challenge(a, path);
+            if (timed_challenges(path) < SEAL_CHALLENGES_TIMED) {
+                challenge_in_time(a, path);
             } else {
                 gave_up(a, path);
                 continue;

@@ -11,11 +11,12 @@
 #include "dgram.h"
 
 enum {
-    SEAL_CHALLENGES_MAX = 5,     /* tries of one probe */
-    SEAL_CHALLENGES_HURRIED = 3, /* so many may leave before their time, where the peer is heard */
-    SEAL_HURRY_US = 100 * 1000,  /* after the one before */
-    SEAL_PATHS_HEARD = 4,        /* opened by the peer; one more takes the place of the oldest */
-    SEAL_WAY_GONE = 255,         /* the transport was removed: what is sent there is lost */
+    SEAL_CHALLENGES_TIMED = 5,   /* tries of one probe, each after twice the time */
+    SEAL_CHALLENGES_HURRIED = 3, /* and between them, where the peer is heard */
+    SEAL_CHALLENGES_MAX = SEAL_CHALLENGES_TIMED + SEAL_CHALLENGES_HURRIED,
+    SEAL_HURRY_US = 20 * 1000, /* after the one before; then twice, and four times as long */
+    SEAL_PATHS_HEARD = 4,      /* opened by the peer; one more takes the place of the oldest */
+    SEAL_WAY_GONE = 255,       /* the transport was removed: what is sent there is lost */
 };
 
 enum seal_path_state {
@@ -38,10 +39,11 @@ struct seal_path {
     bool offered;                /* from above; otherwise the peer opened it */
     bool dropped;                /* goes at the end of the turn */
     bool pinned;                 /* `local` was asked for, and tells it from others */
-    uint8_t challenges;          /* sent in this probe */
+    uint8_t challenges, hurried; /* sent in this probe; so many of them before their time */
     uint8_t token[SEAL_TOKEN];   /* the last byte counts the challenges */
-    uint64_t challenged_us, challenge_due_us;
-    uint64_t rtt_us;                     /* of the last challenge that was echoed; 0: unknown */
+    uint64_t challenged_us[SEAL_CHALLENGES_MAX]; /* when they left */
+    uint64_t challenge_due_us;
+    uint64_t rtt_us;                     /* of the challenge that was echoed first; 0: unknown */
     uint64_t heard_us;                   /* a genuine packet came */
     uint64_t received_bytes, sent_bytes; /* counted until it is valid */
 };
