@@ -166,8 +166,82 @@ static void who_waits_in_the_middle_rests_like_others(void)
     pair_free(&pair);
 }
 
+/* If nothing more comes, the PING is due in so many microseconds. */
+static uint64_t pause_us(void)
+{
+    const struct ptcp_path *path = b[0]->path;
+    const uint64_t round_trip_us = path->rtt.smoothed_us;
+    const uint64_t least_us =
+        round_trip_us > PTCP_SILENCE_LEAST_US ? round_trip_us : PTCP_SILENCE_LEAST_US;
+
+    CU_ASSERT_TRUE(least_us < ptcp_rtt_probe_timeout_us(&path->rtt, 25 * MS));
+    return path->heard_us + least_us - pair.now_us;
+}
+
+static void fall_silent(void)
+{
+    while (b[0]->bytes_received < MIDDLE_BYTES ||
+           pair.now_us < b[0]->path->heard_us + PTCP_SILENCE_LEAST_US / 2)
+        pair_run_for(&pair, 1 * MS);
+    CU_ASSERT_EQUAL(pings, 0);
+}
+
+/* Well before the probe time-out, which has to bear with late ACKs. */
+static void it_is_asked_about_after_a_round_trip(void)
+{
+    set_up();
+    say(0, MIDDLE_BYTES);
+    fall_silent();
+    pair_run_for(&pair, pause_us() - 1);
+    CU_ASSERT_EQUAL(pings, 0);
+    pair_run_for(&pair, 1);
+    CU_ASSERT_EQUAL(pings, 1);
+    pair_free(&pair);
+}
+
+/* What it sent may have left from where it is no more. */
+static void who_sent_something_before_it_asks_nevertheless(void)
+{
+    set_up();
+    pair.net.rate_bytes_per_s = 100000;
+    say(0, MIDDLE_BYTES);
+    while (b[0]->bytes_received < MIDDLE_BYTES - PIECE_BYTES / 2)
+        pair_run_for(&pair, 1 * MS);
+    pair.net.cut[PAIR_B] = true;
+    CU_ASSERT_EQUAL(ptcp_conn_send(b[0], pair.now_us, &(struct iovec){(void *)"x", 1}, 1), 1);
+    while (b[0]->bytes_received < MIDDLE_BYTES)
+        pair_run_for(&pair, 1 * MS);
+    pair.net.cut[PAIR_A] = true;
+    fall_silent();
+    CU_ASSERT_TRUE(b[0]->engine->recovery.in_flight > 0);
+    CU_ASSERT_EQUAL(b[0]->engine->recovery.timeouts, 0);
+    pair_run_for(&pair, pause_us() - 1);
+    CU_ASSERT_EQUAL(pings, 0);
+    pair_run_for(&pair, 5 * MS); /* the alarm may have been set by an older RTT */
+    CU_ASSERT_EQUAL(pings, 1);
+    CU_ASSERT_EQUAL(b[0]->engine->recovery.timeouts, 0);
+    pair_free(&pair);
+}
+
+/* What it has sent since says the same as a PING would. */
+static void who_has_sent_something_since_asks_by_that(void)
+{
+    set_up();
+    say(0, MIDDLE_BYTES);
+    fall_silent();
+    pair.net.cut[PAIR_B] = true;
+    CU_ASSERT_EQUAL(ptcp_conn_send(b[0], pair.now_us, &(struct iovec){(void *)"x", 1}, 1), 1);
+    pair_run_for(&pair, pause_us());
+    CU_ASSERT_EQUAL(pings, 0);
+    pair_free(&pair);
+}
+
 static CU_TestInfo tests[] = {
     {"a silent path is asked about once", a_silent_path_is_asked_about_once},
+    {"it is asked about after a round trip", it_is_asked_about_after_a_round_trip},
+    {"who sent something before it asks nevertheless",
+     who_sent_something_before_it_asks_nevertheless},
+    {"who has sent something since asks by that", who_has_sent_something_since_asks_by_that},
     {"one asks for all", one_asks_for_all},
     {"who waits asks nothing while another is heard",
      who_waits_asks_nothing_while_another_is_heard},

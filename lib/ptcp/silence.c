@@ -2,6 +2,9 @@
 
 #include "endpoint.h"
 
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 enum { LOOKS = 64 }; /* at connections, for one that is in the middle of something */
 
 static bool has_ended(const struct ptcp_conn *conn)
@@ -14,17 +17,28 @@ static uint64_t peer_ack_delay_us(const struct ptcp_conn *conn)
     return conn->engine ? conn->engine->recovery.peer_ack_delay_us : conn->rest.peer_ack_delay_us;
 }
 
-/* Who has something under way asks by that. */
+/* Who has sent since the silence began what the peer acknowledges asks by that. */
+static bool asks_already(const struct ptcp_conn *conn)
+{
+    return (conn->engine && conn->engine->recovery.in_flight > 0 &&
+            conn->engine->recovery.last_eliciting_us > conn->path->heard_us) ||
+           conn->due & PTCP_DUE_PING || ptcp_durable_is_silent(conn);
+}
+
 static bool is_in_the_middle(const struct ptcp_conn *conn)
 {
     return ptcp_conn_received(conn) >= conn->silence_from && !ptcp_conn_is_plain(conn) &&
-           ptcp_state_is_open(conn->state) && !has_ended(conn) && !ptcp_conn_is_busy(conn);
+           ptcp_state_is_open(conn->state) && !has_ended(conn) && !asks_already(conn);
 }
 
+/* Where bytes came without a pause, one of a round trip says as much as a probe time-out. */
 static uint64_t due_us(const struct ptcp_conn *conn)
 {
-    return conn->path->heard_us +
-           ptcp_rtt_probe_timeout_us(&conn->path->rtt, peer_ack_delay_us(conn));
+    const struct ptcp_rtt *rtt = &conn->path->rtt;
+    const uint64_t timeout_us = ptcp_rtt_probe_timeout_us(rtt, peer_ack_delay_us(conn));
+    const uint64_t pause_us = max_u64(rtt->smoothed_us, PTCP_SILENCE_LEAST_US);
+
+    return conn->path->heard_us + min_u64(timeout_us, pause_us);
 }
 
 void ptcp_silence_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
