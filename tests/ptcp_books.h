@@ -23,6 +23,19 @@ static inline uint32_t books_charge(uint32_t capacity)
     return capacity > PTCP_SENT_SMALL ? capacity : 0;
 }
 
+static inline void books_check_flight(struct books *books, const struct ptcp_recovery *recovery)
+{
+    uint64_t here = 0, elsewhere = 0;
+
+    for (const struct ptcp_sent *record = ptcp_sent_oldest(&recovery->ring); record;
+         record = ptcp_sent_after(&recovery->ring, record))
+        if (record->state == PTCP_SENT_OUTSTANDING)
+            *(record->packet < recovery->elsewhere_end ? &elsewhere : &here) +=
+                ptcp_sent_bytes(record);
+    books_want(books, recovery->elsewhere == elsewhere, "bytes under way elsewhere");
+    books_want(books, ptcp_recovery_here(recovery) == here, "bytes of packets under way");
+}
+
 static inline void books_add(struct books *books, const struct ptcp_conn *conn)
 {
     const struct ptcp_engine *engine = conn->engine;
@@ -33,6 +46,7 @@ static inline void books_add(struct books *books, const struct ptcp_conn *conn)
     books->windows += engine->flow.window;
     books->chunks += engine->in.store.held + engine->out.store.held;
     books->records += books_charge(engine->recovery.ring.capacity);
+    books_check_flight(books, &engine->recovery);
     books_want(books, engine->out.una <= engine->out.next && engine->out.next <= engine->out.end,
                "offsets of what is sent");
     books_want(books,
@@ -57,7 +71,7 @@ static inline void books_check_path(struct books *books, const struct ptcp_path 
         count += conn->turn.state == PTCP_TURN_WAITS;
         asked += conn->turn.state == PTCP_TURN_ASKS;
         busy += conn->turn.state != PTCP_TURN_IDLE;
-        in_flight += conn->engine ? conn->engine->recovery.in_flight : 0;
+        in_flight += conn->engine ? ptcp_recovery_here(&conn->engine->recovery) : 0;
         books_want(books, conn->path == path, "whose path it is");
     }
     books_want(books, path->delivery.in_flight == in_flight, "bytes in flight");

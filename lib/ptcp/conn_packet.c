@@ -193,6 +193,13 @@ size_t ptcp_conn_build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at
     return ptcp_draft_finish(&draft, conn, now_us);
 }
 
+/* What is lost goes before a larger size; but a path that a connection has moved to, with all that
+ * is to be sent again, would stay at the first size for long. */
+static bool repairs_first(const struct ptcp_conn *conn)
+{
+    return conn->engine->out.lost.count > 0 && conn->path->mtu.proven > PTCP_MTU_BASE;
+}
+
 /*
  * A PING, padded to the size in question. It goes before the data, which would leave it no room:
  * one at a time may exceed the window by half of it.
@@ -203,7 +210,7 @@ size_t ptcp_conn_build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_
     const uint16_t wish = ptcp_mtu_probe(&path->mtu, now_us);
     struct ptcp_draft draft;
 
-    if (wish == 0 || !conn->confirmed || conn->engine->out.lost.count > 0 ||
+    if (wish == 0 || !conn->confirmed || repairs_first(conn) ||
         conn->engine->out.next - conn->engine->out.una < path->mtu.current || room < wish ||
         2 * (uint64_t)wish > path->cc.window_bytes || conn->engine->recovery.probes > 0 ||
         ptcp_sent_reserve(&conn->engine->recovery.ring, true) < 0)

@@ -14,17 +14,36 @@ void ptcp_recovery_init(struct ptcp_recovery *recovery, uint32_t *left)
     ptcp_sent_init(&recovery->ring, left);
 }
 
-static void leaves_flight(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t bytes)
+static void leaves_flight(struct ptcp_recovery *recovery, struct ptcp_path *path,
+                          const struct ptcp_sent *record)
 {
+    const uint64_t bytes = ptcp_sent_bytes(record);
+
     assert(recovery->in_flight >= bytes);
     recovery->in_flight -= bytes;
-    ptcp_delivery_gone(&path->delivery, bytes);
+    if (record->packet < recovery->elsewhere_end)
+        recovery->elsewhere -= bytes;
+    else
+        ptcp_delivery_gone(&path->delivery, bytes);
+}
+
+static void all_leaves_flight(struct ptcp_recovery *recovery, struct ptcp_path *path)
+{
+    ptcp_delivery_gone(&path->delivery, ptcp_recovery_here(recovery));
+    recovery->in_flight = recovery->elsewhere = 0;
 }
 
 void ptcp_recovery_free(struct ptcp_recovery *recovery, struct ptcp_path *path)
 {
-    leaves_flight(recovery, path, recovery->in_flight);
+    all_leaves_flight(recovery, path);
     ptcp_sent_free(&recovery->ring);
+}
+
+void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path)
+{
+    ptcp_delivery_gone(&path->delivery, ptcp_recovery_here(recovery));
+    recovery->elsewhere = recovery->in_flight;
+    recovery->elsewhere_end = recovery->ring.next;
 }
 
 void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,
@@ -83,7 +102,7 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
     const bool outstanding = record->state == PTCP_SENT_OUTSTANDING;
 
     if (outstanding) {
-        leaves_flight(recovery, path, bytes);
+        leaves_flight(recovery, path, record);
     } else {
         news->spurious++;
         take_spurious(recovery, path, record);
@@ -225,7 +244,7 @@ static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     const bool probe = record->flags & PTCP_SENT_PROBE; /* too large, not congested */
 
     ptcp_sent_give_up(&recovery->ring, record);
-    leaves_flight(recovery, path, record->size);
+    leaves_flight(recovery, path, record);
     recovery->lost_packets += !probe;
     if (!ptcp_path_took(path, record->time_us))
         return;
@@ -491,7 +510,7 @@ void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *pat
         record->flags |= PTCP_SENT_ABANDONED;
         record->flags &= (uint16_t)~PTCP_SENT_PROBE;
     }
-    leaves_flight(recovery, path, recovery->in_flight);
+    all_leaves_flight(recovery, path);
     recovery->loss_us = UINT64_MAX;
     recovery->probes = 0;
     recovery->pto_count = 0;

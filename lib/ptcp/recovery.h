@@ -31,7 +31,9 @@ struct ptcp_recovery_owner {
 
 struct ptcp_recovery {
     struct ptcp_sent_ring ring;
-    uint64_t in_flight;       /* bytes of this connection's part of the path's */
+    uint64_t in_flight;       /* bytes: this connection's part of the path's, and those elsewhere */
+    uint64_t elsewhere;       /* bytes under way on a path before this one */
+    uint64_t elsewhere_end;   /* + 1: the last packet that went there */
     uint64_t largest_acked;   /* + 1; 0: nothing yet */
     uint64_t newest_acked_us; /* when the newest acknowledged packet was sent */
     uint64_t last_eliciting_us;
@@ -75,6 +77,16 @@ bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struc
  */
 void ptcp_recovery_stand_aside(struct ptcp_recovery *recovery, struct ptcp_path *path,
                                const struct ptcp_recovery_owner *type, void *owner);
+/*
+ * The path begins anew: what is under way went another way. It may still be acknowledged or get
+ * lost, but takes no room here.
+ */
+void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path);
+/* Bytes: this connection's part of what is in flight on the path. */
+static inline uint64_t ptcp_recovery_here(const struct ptcp_recovery *recovery)
+{
+    return recovery->in_flight - recovery->elsewhere;
+}
 /* Everything outstanding is lost without blame: a retry, or a new path. */
 void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
                            const struct ptcp_recovery_owner *type, void *owner);
