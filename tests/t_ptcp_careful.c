@@ -32,6 +32,7 @@ static void ack(uint64_t bytes, uint64_t sent_us, bool app_limited)
 {
     const struct ptcp_ack_sample sample = {.now_us = now_us,
                                            .acked_bytes = bytes,
+                                           .in_flight_before = path.delivery.in_flight + bytes,
                                            .newest_sent_us = sent_us,
                                            .app_limited = app_limited,
                                            .rtt = &path.rtt};
@@ -52,7 +53,7 @@ static void fill(const char *controller)
     jump(controller);
     const uint64_t sent_us = now_us + 1;
     now_us += RTT_US - 1;
-    path.delivery.in_flight = BYTES / 2;
+    path.delivery.in_flight = BYTES / 2 - MTU;
     ack(MTU, sent_us, false);
     CU_ASSERT_EQUAL_FATAL(path.careful.phase, PTCP_CAREFUL_VALIDATING);
 }
@@ -63,7 +64,7 @@ static void half_is_tried_once_the_first_window_has_arrived(void)
 {
     set_up("cubic", RTT_US);
     CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_RECONNAISSANCE);
-    ack(FIRST - 1, now_us, false);
+    ack(FIRST - PTCP_CAREFUL_LATE * MTU - 1, now_us, false);
     CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_RECONNAISSANCE);
     CU_ASSERT_EQUAL(path.cc.window_bytes, FIRST);
     ack(1, now_us, false);
@@ -106,12 +107,27 @@ static void an_unlike_rtt_forbids_it(void)
 static void it_is_validated_by_its_last_packet(void)
 {
     fill("cubic");
-    CU_ASSERT_EQUAL(path.cc.window_bytes, BYTES / 2);
+    CU_ASSERT_EQUAL(path.cc.window_bytes, BYTES / 2 + MTU);
     ack(MTU, now_us, false);
     CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_VALIDATING);
     ack(MTU, now_us + 1, false);
     CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_NORMAL);
     CU_ASSERT_EQUAL(ptcp_careful_rate(&path, 5), 5);
+}
+
+/* However slowly the controller's own model follows. */
+static void what_is_acknowledged_of_it_lets_twice_as_much_go(void)
+{
+    fill("bbr");
+    for (uint64_t acked = MTU; acked < BYTES / 2; acked += MTU) {
+        CU_ASSERT_EQUAL(path.cc.window_bytes, BYTES / 2 + acked);
+        CU_ASSERT_EQUAL(ptcp_careful_rate(&path, 1), (BYTES / 2 * UINT64_C(20) + 1) * 5 / 2);
+        path.cc.window_bytes = FIRST;
+        ack(MTU, now_us, false);
+    }
+    ack(MTU, now_us + 1, false);
+    CU_ASSERT_EQUAL(path.cc.window_bytes, BYTES + MTU);
+    CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_NORMAL);
 }
 
 static void what_was_not_used_is_not_kept(void)
@@ -229,6 +245,8 @@ static CU_TestInfo tests[] = {
     {"any loss or mark before it forbids it", any_loss_or_mark_before_it_forbids_it},
     {"an unlike RTT forbids it", an_unlike_rtt_forbids_it},
     {"it is validated by its last packet", it_is_validated_by_its_last_packet},
+    {"what is acknowledged of it lets twice as much go",
+     what_is_acknowledged_of_it_lets_twice_as_much_go},
     {"what was not used is not kept", what_was_not_used_is_not_kept},
     {"a loss of it leads back to half of what arrived",
      a_loss_of_it_leads_back_to_half_of_what_arrived},

@@ -36,12 +36,16 @@ static bool is_jumping(const struct ptcp_careful *careful)
 
 /* --- Reconnaissance -------------------------------------------------------------------------- */
 
+void ptcp_careful_init(struct ptcp_path *path, bool off)
+{
+    path->careful = (struct ptcp_careful){.off = off, .pipe_bytes = path->cc.window_bytes};
+}
+
 void ptcp_careful_begin(struct ptcp_path *path, const struct ptcp_memory *memory)
 {
     struct ptcp_careful *careful = &path->careful;
 
     careful->memory = *memory;
-    careful->pipe_bytes = path->cc.window_bytes;
     if (memory->bytes > 0)
         enter(careful, PTCP_CAREFUL_RECONNAISSANCE);
 }
@@ -72,25 +76,41 @@ static void explore(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
 {
     struct ptcp_careful *careful = &path->careful;
 
-    careful->pipe_bytes -= min_u64(careful->pipe_bytes, ack->acked_bytes);
     if (!is_like_before(path, ack->now_us) || path->cc.window_bytes >= jump_bytes(careful))
         enter(careful, PTCP_CAREFUL_NORMAL);
-    else if (careful->pipe_bytes == 0 && !ack->app_limited)
+    else if (careful->pipe_bytes <= (uint64_t)PTCP_CAREFUL_LATE * path->cc.mtu && !ack->app_limited)
         jump(path, ack->now_us);
 }
 
 /* --- Unvalidated, Validating, Safe Retreat --------------------------------------------------- */
 
-/* No more than what is under way: who had less to send than the jump allowed has not tried it. */
-static void validate(struct ptcp_path *path, uint64_t now_us)
+/*
+ * What is acknowledged lets twice as much go, as in any slow start. A controller that knows the
+ * rates of whole round trips would hold it back for one.
+ */
+static void grow(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
 {
     struct ptcp_careful *careful = &path->careful;
-    const uint64_t in_flight = path->delivery.in_flight;
 
-    careful->last_us = now_us;
-    path->cc.window_bytes = max_u64(max_u64(in_flight, careful->pipe_bytes),
+    careful->window_bytes += ack->acked_bytes;
+    path->cc.window_bytes = max_u64(path->cc.window_bytes, careful->window_bytes);
+    if (ack->newest_sent_us > careful->last_us)
+        enter(careful, PTCP_CAREFUL_NORMAL);
+}
+
+/* No more than what was under way: who had less to send than the jump allowed has not tried it. */
+static void validate(struct ptcp_path *path, const struct ptcp_ack_sample *ack)
+{
+    struct ptcp_careful *careful = &path->careful;
+    const bool tried = path->delivery.in_flight > careful->pipe_bytes;
+
+    careful->last_us = ack->now_us;
+    careful->window_bytes = max_u64(max_u64(ack->in_flight_before, careful->pipe_bytes),
                                     (uint64_t)PTCP_CC_INITIAL_PACKETS * path->cc.mtu);
-    enter(careful, in_flight > careful->pipe_bytes ? PTCP_CAREFUL_VALIDATING : PTCP_CAREFUL_NORMAL);
+    path->cc.window_bytes = careful->window_bytes;
+    enter(careful, tried ? PTCP_CAREFUL_VALIDATING : PTCP_CAREFUL_NORMAL);
+    if (tried)
+        grow(path, ack);
 }
 
 static uint64_t safe_window(const struct ptcp_path *path)
@@ -125,6 +145,8 @@ void ptcp_careful_acked(struct ptcp_path *path, const struct ptcp_ack_sample *ac
 {
     struct ptcp_careful *careful = &path->careful;
 
+    if (careful->phase <= PTCP_CAREFUL_RECONNAISSANCE)
+        careful->pipe_bytes -= min_u64(careful->pipe_bytes, ack->acked_bytes);
     if (careful->phase == PTCP_CAREFUL_NORMAL)
         return;
     if (careful->phase == PTCP_CAREFUL_RECONNAISSANCE) {
@@ -134,12 +156,12 @@ void ptcp_careful_acked(struct ptcp_path *path, const struct ptcp_ack_sample *ac
     careful->pipe_bytes += ack->acked_bytes;
     if (careful->phase == PTCP_CAREFUL_RETREAT)
         stay_back(path, ack);
-    else if (careful->phase == PTCP_CAREFUL_VALIDATING && ack->newest_sent_us > careful->last_us)
-        enter(careful, PTCP_CAREFUL_NORMAL);
+    else if (careful->phase == PTCP_CAREFUL_VALIDATING)
+        grow(path, ack);
     else if (careful->phase == PTCP_CAREFUL_UNVALIDATED &&
              (ack->newest_sent_us > careful->first_us ||
               ack->now_us - careful->first_us >= path->rtt.smoothed_us))
-        validate(path, ack->now_us);
+        validate(path, ack);
 }
 
 /* A controller to which little loss tells nothing jumps where others would, too. */
@@ -175,7 +197,7 @@ void ptcp_careful_marked(struct ptcp_path *path, uint64_t now_us)
 
 /* --- Pace and memory ------------------------------------------------------------------------- */
 
-/* The jump is spread over a round trip; until it is acknowledged, its rate is the least. */
+/* The jump is spread over a round trip, and what follows it over another. */
 uint64_t ptcp_careful_rate(const struct ptcp_path *path, uint64_t rate)
 {
     const struct ptcp_careful *careful = &path->careful;
@@ -183,7 +205,7 @@ uint64_t ptcp_careful_rate(const struct ptcp_path *path, uint64_t rate)
     if (!is_jumping(careful))
         return rate;
     const uint64_t even = jump_bytes(careful) * 1000000 / max_u64(path->rtt.smoothed_us, 1) + 1;
-    return careful->phase == PTCP_CAREFUL_UNVALIDATED ? even : max_u64(rate, even);
+    return careful->phase == PTCP_CAREFUL_UNVALIDATED ? even : max_u64(rate, 5 * even / 2);
 }
 
 bool ptcp_careful_remember(const struct ptcp_path *path, uint64_t now_us,

@@ -15,6 +15,7 @@ struct ptcp_path;
 enum {
     PTCP_CAREFUL_JUMP_DIVISOR = 2, /* so much of what the path bore (RFC 9959 section 4.3) */
     PTCP_CAREFUL_RTT_FACTOR = 2,   /* an RTT beyond that, either way: it is another path */
+    PTCP_CAREFUL_LATE = 2,         /* packets of the initial window whose ACK may be held back */
     PTCP_CAREFUL_LOSSES = 6,       /* packets; fewer are never too many for one that bears loss */
 };
 
@@ -30,13 +31,16 @@ enum ptcp_careful_phase {
 struct ptcp_careful {
     struct ptcp_memory memory;  /* what was recalled; `who` is the path itself, once it is known */
     uint64_t first_us, last_us; /* when the first and the last unvalidated packet left */
-    uint64_t pipe_bytes;        /* Reconnaissance: to be acknowledged yet; later: the path bore */
-    uint64_t lost_bytes;        /* of unvalidated packets */
-    uint8_t phase;              /* enum ptcp_careful_phase */
-    bool asked;                 /* the history was, or there is none */
-    bool off;                   /* the user wants none of it */
+    uint64_t pipe_bytes;   /* of the initial window, to be acknowledged; later: the path bore */
+    uint64_t window_bytes; /* Validating: the least window */
+    uint64_t lost_bytes;   /* of unvalidated packets */
+    uint8_t phase;         /* enum ptcp_careful_phase */
+    bool asked;            /* the history was, or there is none */
+    bool off;              /* the user wants none of it */
 };
 
+/* Of a path of which nothing is known, but for its initial window. */
+void ptcp_careful_init(struct ptcp_path *path, bool off);
 /* The history knows the path: this is what it was like. */
 void ptcp_careful_begin(struct ptcp_path *path, const struct ptcp_memory *memory);
 /* After the controller has seen the ACK. */

@@ -11,6 +11,7 @@ enum {
     BLOCKED_FIRST_US = 500000,
     BLOCKED_SHIFT_MAX = 4,
     FREQUENCY_WINDOW_SHARE = 8, /* an ACK for each such part of the window */
+    FREQUENCY_CAREFUL_SHARE = 32,
     FREQUENCY_PACKETS_MAX = 32,
     LONG_TURN_BYTES = PTCP_QUANTUM_RUNS_MAX * PTCP_QUANTUM_BYTES,
 };
@@ -102,8 +103,9 @@ static uint64_t part_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
     const struct ptcp_path *path = conn->path;
 
-    return conn->engine->recovery.in_flight == path->delivery.in_flight ? path->cc.window_bytes
-                                                                        : in_flight;
+    return ptcp_recovery_here(&conn->engine->recovery) == path->delivery.in_flight
+               ? path->cc.window_bytes
+               : in_flight;
 }
 
 /* Beside others a connection may have so little in flight that no second packet would come. */
@@ -117,8 +119,10 @@ static uint64_t least_ack_packets(const struct ptcp_conn *conn, uint64_t in_flig
 /* With a large window ACKs may be rarer; with a small one they may not. */
 static uint64_t ack_packets_of_window(const struct ptcp_conn *conn, uint64_t in_flight)
 {
-    const uint64_t packets =
-        part_of_window(conn, in_flight) / conn->path->mtu.current / FREQUENCY_WINDOW_SHARE;
+    const struct ptcp_path *path = conn->path;
+    const uint64_t share = path->careful.phase == PTCP_CAREFUL_NORMAL ? FREQUENCY_WINDOW_SHARE
+                                                                      : FREQUENCY_CAREFUL_SHARE;
+    const uint64_t packets = part_of_window(conn, in_flight) / path->mtu.current / share;
 
     return min_u64(max_u64(packets, least_ack_packets(conn, in_flight)), FREQUENCY_PACKETS_MAX);
 }
@@ -139,7 +143,8 @@ static void adapt_ack_frequency(struct ptcp_conn *conn, uint64_t in_flight)
 
 static int take_ack(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_ack *ack)
 {
-    const uint64_t una = conn->engine->out.una, in_flight = conn->engine->recovery.in_flight;
+    const uint64_t una = conn->engine->out.una;
+    const uint64_t in_flight = ptcp_recovery_here(&conn->engine->recovery);
     const int rc =
         ptcp_recovery_ack(&conn->engine->recovery, conn->path, now_us, ack, &ptcp_conn_owner, conn);
 

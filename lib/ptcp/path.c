@@ -11,7 +11,7 @@ static void know_nothing(struct ptcp_path *path, const struct ptcp_cc_type *cc, 
     ptcp_pacer_init(&path->pacer, path->mtu.current);
     path->reduction = (struct ptcp_reduction){0};
     path->ecn = (struct ptcp_ecn){0};
-    path->careful = (struct ptcp_careful){.off = path->careful.off};
+    ptcp_careful_init(path, path->careful.off);
 }
 
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,

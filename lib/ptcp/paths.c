@@ -130,42 +130,61 @@ static void grant_as_before(struct ptcp_conn *conn, uint64_t window)
 void ptcp_paths_recall(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
 {
     const struct ptcp_endpoint_options *port = &endpoint->options;
-    struct ptcp_memory memory;
+    struct ptcp_careful *careful = &path->careful;
+    struct ptcp_memory memory = careful->memory;
 
-    path->careful.asked = true;
-    if (path->careful.off || !port->history || !path->slot.id || path->gone)
+    careful->asked = true;
+    if (careful->off || !port->history || !path->slot.id || path->gone)
         return;
-    path->careful.memory.who = port->who(port->context, path->slot.id);
-    if (!ptcp_history_take(port->history, path->careful.memory.who, endpoint->now_us, &memory))
-        return;
+    memory.who = careful->memory.who = port->who(port->context, path->slot.id);
+    ptcp_history_take(port->history, memory.who, endpoint->now_us, &memory);
     ptcp_careful_begin(path, &memory);
     STK_LIST_EACH(node, &path->connections)
     grant_as_before(STK_CONTAINER(node, struct ptcp_conn, on_path), memory.window);
 }
 
-static void remember(struct ptcp_endpoint *endpoint, const struct ptcp_path *path)
+static void remember(struct ptcp_endpoint *endpoint, const struct ptcp_path *path,
+                     struct ptcp_memory *memory)
 {
-    struct ptcp_memory memory;
+    if (endpoint->options.history && ptcp_careful_remember(path, endpoint->now_us, memory))
+        ptcp_history_put(endpoint->options.history, memory);
+}
 
-    if (endpoint->options.history && ptcp_careful_remember(path, endpoint->now_us, &memory))
-        ptcp_history_put(endpoint->options.history, &memory);
+/* A small window lives on ACKs that a large one could spare. */
+static void leave_behind(struct ptcp_conn *conn)
+{
+    if (!conn->engine)
+        return;
+    ptcp_recovery_moved(&conn->engine->recovery, conn->path);
+    if (conn->asked_every > PTCP_ACK_PACKETS) {
+        conn->asked_every = PTCP_ACK_PACKETS;
+        conn->due |= PTCP_DUE_FREQUENCY;
+    }
 }
 
 void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us)
 {
-    remember(endpoint, path);
+    struct ptcp_memory memory = path->careful.memory;
+
+    remember(endpoint, path, &memory);
+    STK_LIST_EACH(node, &path->connections)
+    leave_behind(STK_CONTAINER(node, struct ptcp_conn, on_path));
     ptcp_path_reset(path, now_us);
+    path->careful.memory = memory;
+    path->careful.memory.who = 0;
 }
 
 /* --- Ends ------------------------------------------------------------------------------------ */
 
 void ptcp_paths_leave(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
 {
+    struct ptcp_memory memory;
+
     assert(path->users > 0);
     if (--path->users > 0)
         return;
     stk_list_remove(&path->turns.active); /* who looks there for turns would stop its alarm */
-    remember(endpoint, path);
+    remember(endpoint, path, &memory);
     /* One that was never heard from is not worth the association's handshakes. */
     if (path->slot.id == 0 || path->gone || !path->rtt.sampled)
         path_free(endpoint, path);
