@@ -230,7 +230,7 @@ static void a_nat_that_forgets_a_receiver_stops_it_for_two_round_trips(void)
  * say. At some of these moments a grant of more room is on its way and is repeated; at others only
  * the silence itself makes it speak.
  */
-static void a_receiver_that_had_acknowledged_all_speaks_after_a_probe_timeout(void)
+static void a_receiver_that_had_acknowledged_all_speaks_after_half_a_round_trip(void)
 {
     struct stk_sim_wire silent = wire;
 
@@ -508,8 +508,8 @@ static CU_TestInfo tests[] = {
      a_nat_that_forgets_a_sender_stops_it_for_less_than_a_round_trip},
     {"a NAT that forgets a receiver stops it for two round trips",
      a_nat_that_forgets_a_receiver_stops_it_for_two_round_trips},
-    {"a receiver that had acknowledged all speaks after a probe time-out",
-     a_receiver_that_had_acknowledged_all_speaks_after_a_probe_timeout},
+    {"a receiver that had acknowledged all speaks after half a round trip",
+     a_receiver_that_had_acknowledged_all_speaks_after_half_a_round_trip},
     {"another address of a sender starts anew and goes on",
      another_address_of_a_sender_starts_anew_and_goes_on},
     {"another address of a receiver starts anew and goes on",

@@ -31,12 +31,12 @@ static bool is_in_the_middle(const struct ptcp_conn *conn)
            ptcp_state_is_open(conn->state) && !has_ended(conn) && !asks_already(conn);
 }
 
-/* Where bytes came without a pause, one of a round trip says as much as a probe time-out. */
+/* Where bytes came without a pause, one of half a round trip says as much as a probe time-out. */
 static uint64_t due_us(const struct ptcp_conn *conn)
 {
     const struct ptcp_rtt *rtt = &conn->path->rtt;
     const uint64_t timeout_us = ptcp_rtt_probe_timeout_us(rtt, peer_ack_delay_us(conn));
-    const uint64_t pause_us = max_u64(rtt->smoothed_us, PTCP_SILENCE_LEAST_US);
+    const uint64_t pause_us = max_u64(rtt->smoothed_us / 2, PTCP_SILENCE_LEAST_US);
 
     return conn->path->heard_us + min_u64(timeout_us, pause_us);
 }

@@ -3,8 +3,8 @@
  *
  * The peer may have nothing to say; but our address may be another since a NAT has forgotten us,
  * and then it is for us to speak: who has acknowledged everything would wait for ever, and the
- * peer's probes go where we were. So when nothing has come over a path for a round trip, one of its
- * connections that are in the middle of the peer's stream sends a PING. Each asks again only
+ * peer's probes go where we were. So when nothing has come over a path for half a round trip, one
+ * of its connections that are in the middle of the peer's stream sends a PING. Each asks again only
  * when PTCP_SILENCE_BYTES more have come, so that a peer that pauses is asked once.
  */
 #ifndef STK_PTCP_SILENCE_H
@@ -14,7 +14,7 @@
 
 enum {
     PTCP_SILENCE_BYTES = 16 << 10, /* since it was last asked about: the middle of something */
-    PTCP_SILENCE_LEAST_US = 50000, /* of a pause, unless a probe time-out is shorter */
+    PTCP_SILENCE_LEAST_US = 25000, /* of a pause, unless a probe time-out is shorter */
 };
 
 /* After what came was looked at. */
