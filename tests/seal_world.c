@@ -77,6 +77,11 @@ static void put(struct world *world, struct world_packet *packet)
         enqueue(world, packet);
 }
 
+static struct stk_addr source_of(const struct world_node *node, const struct stk_run *run)
+{
+    return run->local && stk_addr_equal(run->local, &node->further) ? node->further : node->addr;
+}
+
 static int wire_send(struct stk_dgram_layer *layer, struct stk_run *runs, int count)
 {
     struct world_node *node = ((struct wire *)layer)->node;
@@ -85,7 +90,7 @@ static int wire_send(struct stk_dgram_layer *layer, struct stk_run *runs, int co
         return 0;
     for (int i = 0; i < count; i++)
         for (unsigned k = 0; k < runs[i].count; k++) {
-            struct world_packet packet = {.from = node->addr,
+            struct world_packet packet = {.from = source_of(node, &runs[i]),
                                           .to = *runs[i].peer,
                                           .len = stk_run_size(&runs[i], k),
                                           .ecn = runs[i].ecn};
@@ -183,7 +188,8 @@ static void deliver(struct world *world, struct world_packet *packet)
 {
     for (int i = 0; i < world->node_count; i++) {
         struct world_node *node = &world->nodes[i];
-        if (!node->port || !stk_addr_equal(&node->addr, &packet->to))
+        if (!node->port || !(stk_addr_equal(&node->addr, &packet->to) ||
+                             stk_addr_equal(&node->further, &packet->to)))
             continue;
         struct stk_run run = world_run_of(packet);
         world->bytes_to[i] += packet->len;

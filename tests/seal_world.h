@@ -29,7 +29,8 @@ struct world_packet {
 struct world_node {
     struct world *world;
     struct stk_port *port;
-    struct stk_addr addr; /* where it is; a test may move it */
+    struct stk_addr addr;    /* where it is; a test may move it */
+    struct stk_addr further; /* it is there as well, and speaks from there when told; len 0: not */
     struct stk_dgram_layer *wire;
     bool full; /* the wire takes nothing */
     /* What the layer told. */

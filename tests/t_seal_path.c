@@ -315,6 +315,80 @@ static void a_path_that_answers_in_doubt_stays_in_use(void)
     end();
 }
 
+/* --- Further addresses of one socket ------------------------------------------------------------
+ */
+
+static void an_offered_address_of_the_same_socket_moves_nothing_until_it_is_used(void)
+{
+    start();
+    b->further = world_addr(60, 4000);
+    const uint32_t path = offer(0, &b->further);
+    world_run(&world, WORLD_DELAY_US + 1000); /* it has been challenged, and echoes */
+    CU_ASSERT_TRUE(stk_addr_equal(&world.log[world.logged - 1].from, &b->further));
+    said = 0;
+    talk(50);
+    CU_ASSERT_EQUAL(at_a.count[STK_SEAL_PATH_VALIDATED], 1);
+    CU_ASSERT_TRUE(stk_addr_equal(&a->from, &b->addr));
+    CU_ASSERT_EQUAL(a->moved + b->moved, 0);
+    CU_ASSERT_EQUAL(stk_seal_use_path(a->port, id, path), 0);
+    talk(50);
+    CU_ASSERT_TRUE(stk_addr_equal(&a->from, &b->further));
+    CU_ASSERT_EQUAL(a->moved, 1);
+    CU_ASSERT_EQUAL(lost(), 0);
+    end();
+}
+
+static struct stk_addr unreachable;
+
+static bool nothing_there(struct world *w, struct world_packet *packet)
+{
+    (void)w;
+    return !stk_addr_equal(&packet->from, &unreachable) &&
+           !stk_addr_equal(&packet->to, &unreachable);
+}
+
+/* The address that A calls stays B's, but leads nowhere; B could be reached at another one. */
+static void a_listener_in_doubt_finds_out_where_it_is_reached(void)
+{
+    start();
+    unreachable = b->further = b->addr;
+    b->addr = world_addr(60, 4000);
+    world.filter = nothing_there;
+    said = 0;
+    talk(50);
+    CU_ASSERT_EQUAL(a->inputs, 0);
+    CU_ASSERT_EQUAL(b->inputs, 1);
+    stk_port_doubt(b->port, b->retained);
+    world_run(&world, 2 * WORLD_DELAY_US + 1);
+    CU_ASSERT_EQUAL(b->rebound, 1);
+    CU_ASSERT_EQUAL(a->moved, 0);
+    world_run(&world, 3 * WORLD_DELAY_US); /* B's keepalive tells A to follow, once it is proved */
+    CU_ASSERT_EQUAL(a->moved, 1);
+    talk(50);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->seen[60], 1);
+    CU_ASSERT_EQUAL(b->seen[60], 1);
+    CU_ASSERT_EQUAL(a->moved + b->rebound, 2);
+    end();
+}
+
+/* As where A is behind a NAT, which lets nobody in but whom A speaks to. */
+static void a_listener_in_doubt_goes_on_from_where_it_was_called(void)
+{
+    start();
+    b->further = b->addr;
+    unreachable = b->addr = world_addr(60, 4000);
+    world.filter = nothing_there;
+    stk_port_doubt(b->port, b->retained);
+    said = 0;
+    talk(50);
+    world_run(&world, 10 * SECOND); /* nothing answers that challenge, which changes nothing */
+    talk(50);
+    CU_ASSERT_EQUAL(lost(), 0);
+    CU_ASSERT_EQUAL(a->moved + b->moved + b->rebound, 0);
+    end();
+}
+
 /* --- Transports --------------------------------------------------------------------------------
  */
 
@@ -576,6 +650,12 @@ int main(void)
         {"a dead path is left one round trip after it is doubted",
          a_dead_path_is_left_one_round_trip_after_it_is_doubted},
         {"a path that answers in doubt stays in use", a_path_that_answers_in_doubt_stays_in_use},
+        {"an offered address of the same socket moves nothing until it is used",
+         an_offered_address_of_the_same_socket_moves_nothing_until_it_is_used},
+        {"a listener in doubt finds out where it is reached",
+         a_listener_in_doubt_finds_out_where_it_is_reached},
+        {"a listener in doubt goes on from where it was called",
+         a_listener_in_doubt_goes_on_from_where_it_was_called},
         {"a transport with headers of its own carries a path",
          a_transport_with_headers_of_its_own_carries_a_path},
         {"an association begins over any transport", an_association_begins_over_any_transport},

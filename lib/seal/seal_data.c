@@ -195,8 +195,9 @@ int seal_data_send(struct seal_port *port, struct stk_run *runs, int count)
     return b.of[sent < 0 ? 0 : sent].index;
 }
 
-void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind,
-                       const uint8_t *body, size_t len)
+static void send_control(struct seal_association *a, struct seal_path *path,
+                         const struct stk_addr *local, enum seal_control kind, const uint8_t *body,
+                         size_t len)
 {
     uint8_t room[SEAL_MARGIN + SEAL_HEADER + 1 + SEAL_TOKEN + SEAL_TAG + SEAL_MARGIN];
     const uint64_t now_us = seal_now(a->port);
@@ -208,6 +209,7 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     if (!key || !seal_path_take(path, 1 + len + SEAL_OVERHEAD))
         return;
     run.data = room + SEAL_MARGIN + SEAL_HEADER;
+    run.local = local;
     run.size = run.last_size = (uint16_t)(1 + len);
     run.count = 1;
     run.data[0] = (uint8_t)kind;
@@ -217,6 +219,18 @@ void seal_send_control(struct seal_association *a, struct seal_path *path, enum 
     run.stride = run.size;
     note_sent(a, s, now_us);
     seal_transport_send(a->port, &run, 1);
+}
+
+void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind)
+{
+    send_control(a, path, seal_path_run(a, path).local, kind, NULL, 0);
+}
+
+void seal_send_probing(struct seal_association *a, struct seal_path *path,
+                       const struct stk_addr *local, enum seal_control kind,
+                       const uint8_t token[SEAL_TOKEN])
+{
+    send_control(a, path, local, kind, token, SEAL_TOKEN);
 }
 
 void seal_send_held(struct seal_association *a)
@@ -285,19 +299,20 @@ static struct stk_run part_of(const struct stk_run *run, unsigned from, unsigned
     return part;
 }
 
-static void take_control(struct seal_association *a, struct seal_path *path, const uint8_t *data,
-                         size_t len)
+/* `local`: the address that it came to. */
+static void take_control(struct seal_association *a, struct seal_path *path,
+                         const struct stk_addr *local, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return;
     switch (data[0]) {
     case SEAL_CHALLENGE:
         if (len == 1 + SEAL_TOKEN)
-            seal_send_control(a, path, SEAL_ECHO, data + 1, SEAL_TOKEN);
+            seal_send_probing(a, path, local, SEAL_ECHO, data + 1);
         return;
     case SEAL_ECHO:
         if (len == 1 + SEAL_TOKEN)
-            seal_path_echo(a, data + 1);
+            seal_path_echo(a, local, data + 1);
         return;
     case SEAL_CLOSE:
         seal_life_closed_by_peer(a);
@@ -321,7 +336,7 @@ static void deliver(struct seal_association *a, struct seal_path *path, const st
         return;
     }
     for (unsigned i = 0; i < plain.count; i++)
-        take_control(a, path, stk_run_at(&plain, i), stk_run_size(&plain, i));
+        take_control(a, path, run->local, stk_run_at(&plain, i), stk_run_size(&plain, i));
 }
 
 /* The peer has our answer: what waited for that is done. */
@@ -368,7 +383,7 @@ static struct seal_path *note_received(struct seal_association *a, struct seal_s
     if (s == a->next)
         confirm(a, path);
     if (s == a->current)
-        seal_path_heard(a, path, newest, is_probing(run, genuine));
+        seal_path_heard(a, path, run->local, newest, is_probing(run, genuine));
     if (s == a->current && now_us - s->born_us >= SEAL_REKEY_LATE_US && !a->attempt) {
         a->rekey = true;
         seal_life_soon(a);

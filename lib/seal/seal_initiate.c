@@ -285,7 +285,7 @@ static void take_session(struct seal_association *a, const struct stk_run *run, 
     struct seal_path *path = seal_path_of(a, run);
     if (path) {
         seal_path_received(path, len);
-        seal_path_heard(a, path, true, false);
+        seal_path_heard(a, path, run->local, true, false);
     }
     seal_send_held(a);
     if (a->state == SEAL_INITIATING || a->state == SEAL_ANSWERING)

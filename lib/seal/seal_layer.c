@@ -206,7 +206,7 @@ static void destroy(struct stk_dgram_layer *layer)
     for (uint32_t i = 0; i < port->slot_count; i++) {
         struct seal_association *a = port->slots[i];
         if (a && !a->freed && a->state == SEAL_READY)
-            seal_send_control(a, seal_path_active(a), SEAL_CLOSE, NULL, 0);
+            seal_send_control(a, seal_path_active(a), SEAL_CLOSE);
         if (a)
             seal_association_free(a);
     }

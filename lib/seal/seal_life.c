@@ -102,7 +102,7 @@ static void end_unanswered(struct seal_association *a)
 
 static void end_idle(struct seal_association *a)
 {
-    seal_send_control(a, seal_path_active(a), SEAL_CLOSE, NULL, 0);
+    seal_send_control(a, seal_path_active(a), SEAL_CLOSE);
     free_soon(a);
 }
 
@@ -129,7 +129,7 @@ static uint64_t service_keepalive(struct seal_association *a, uint64_t now_us)
         return UINT64_MAX;
     if (now_us - a->sent_us >= every_us) {
         if (seal_session_to_send(a, now_us))
-            seal_send_control(a, seal_path_active(a), SEAL_KEEPALIVE, NULL, 0);
+            seal_send_control(a, seal_path_active(a), SEAL_KEEPALIVE);
         else
             seal_attempt_start(a);
         a->sent_us = now_us;
@@ -194,7 +194,7 @@ static void send_owed(struct seal_association *a)
     }
     if (a->confirm && a->current) {
         a->confirm = false;
-        seal_send_control(a, seal_path_active(a), SEAL_KEEPALIVE, NULL, 0);
+        seal_send_control(a, seal_path_active(a), SEAL_KEEPALIVE);
     }
     seal_offer_settle(a);
     if (a->tell_ready && a->state == SEAL_READY) {

@@ -139,7 +139,7 @@ void seal_offer_settle(struct seal_association *a)
 
     if (wanted && a->state == SEAL_READY && wanted != a->active) {
         seal_path_use(a, wanted);
-        seal_send_control(a, wanted, SEAL_KEEPALIVE, NULL, 0);
+        seal_send_control(a, wanted, SEAL_KEEPALIVE);
     }
     a->wanted = NULL;
     if (a->dropping)

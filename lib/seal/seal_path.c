@@ -133,6 +133,12 @@ static struct seal_path *add(struct seal_association *a, uint8_t way, const stru
     return path;
 }
 
+void seal_path_called(struct seal_path *path, const struct stk_addr *local)
+{
+    if (local && !path->pinned)
+        path->local = *local;
+}
+
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run)
 {
     struct seal_path *path = seal_path_find(a, run->way, run->peer, run->local);
@@ -145,8 +151,6 @@ struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run 
             seal_path_remove(a, oldest);
         path = add(a, run->way, run->peer, run->local);
     }
-    if (path && run->local && !path->pinned)
-        path->local = *run->local;
     return path;
 }
 
@@ -298,7 +302,8 @@ static void challenge(struct seal_association *a, struct seal_path *path)
      * bytes are the limit. */
     if (path->offered)
         seal_path_received(path, SEAL_CHALLENGE_BYTES / SEAL_AMPLIFICATION + 1);
-    seal_send_control(a, path, SEAL_CHALLENGE, path->token, SEAL_TOKEN);
+    seal_send_probing(a, path, path->stray ? NULL : seal_path_run(a, path).local, SEAL_CHALLENGE,
+                      path->token);
 }
 
 static unsigned timed_challenges(const struct seal_path *path)
@@ -344,11 +349,14 @@ void seal_path_probe(struct seal_association *a, struct seal_path *path)
  * faster than the peer itself: so the address must answer before anything moves there. Probes move
  * nothing: a peer may try a path and stay where it is.
  */
-void seal_path_heard(struct seal_association *a, struct seal_path *path, bool newest, bool probing)
+void seal_path_heard(struct seal_association *a, struct seal_path *path,
+                     const struct stk_addr *local, bool newest, bool probing)
 {
     path->heard_us = seal_now(a->port);
     if (!newest)
         return;
+    if (!probing)
+        seal_path_called(path, local);
     if (!probing && path != a->spoken) {
         a->spoken = path;
         a->candidate = path == a->active ? NULL : path;
@@ -356,6 +364,23 @@ void seal_path_heard(struct seal_association *a, struct seal_path *path, bool ne
     if (path == a->candidate || path->state == SEAL_PATH_HEARD)
         seal_path_probe(a, path);
     hurry(a, path);
+}
+
+/* The peer reaches this address of ours, and was told so by the challenge. */
+static void find_local(struct seal_association *a, struct seal_path *path,
+                       const struct stk_addr *local)
+{
+    const bool is_other = path->stray && local && !same_host(&path->local, local);
+
+    path->stray = false;
+    if (!is_other)
+        return;
+    path->local = *local;
+    if (path != a->active)
+        return;
+    seal_send_control(a, path, SEAL_KEEPALIVE); /* so that the peer hears where to speak to */
+    seal_flush_up(a->port);
+    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_REBOUND, NULL);
 }
 
 static void answered(struct seal_association *a, struct seal_path *path, unsigned number)
@@ -371,7 +396,8 @@ static void answered(struct seal_association *a, struct seal_path *path, unsigne
         seal_path_use(a, path);
 }
 
-void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
+void seal_path_echo(struct seal_association *a, const struct stk_addr *local,
+                    const uint8_t token[SEAL_TOKEN])
 {
     const uint8_t number = token[SEAL_TOKEN - 1];
 
@@ -379,15 +405,35 @@ void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN])
         if (number == 0 || number > path->challenges || seal_path_is_gone(path) ||
             sodium_memcmp(path->token, token, SEAL_TOKEN - 1))
             continue;
+        find_local(a, path, local);
         answered(a, path, number);
         return;
     }
 }
 
+/*
+ * It may be that the address which the peer calls is not where this side can be reached any more,
+ * though the system still has it: that of an interface that went down, for example. Data goes on
+ * from there, since who sits behind a NAT hears from nowhere else.
+ */
+static void ask_from_elsewhere(struct seal_association *a)
+{
+    struct seal_path *path = seal_path_active(a);
+
+    if (path->pinned || !seal_path_is_valid(path) || seal_path_is_gone(path))
+        return;
+    path->stray = true;
+    seal_path_probe(a, path);
+}
+
 void seal_path_doubt(struct seal_association *a)
 {
+    if (a->state != SEAL_READY)
+        return;
     /* One side chooses, and the other follows; and there must be something to choose from. */
-    if (a->state != SEAL_READY || !a->initiator || !a->first_path.next)
+    if (!a->initiator)
+        ask_from_elsewhere(a);
+    if (!a->initiator || !a->first_path.next)
         return;
     for (struct seal_path *path = seal_path_first(a); path; path = path->next)
         if (seal_path_is_valid(path) && !seal_path_is_gone(path))
@@ -397,6 +443,7 @@ void seal_path_doubt(struct seal_association *a)
 
 static void gave_up(struct seal_association *a, struct seal_path *path)
 {
+    path->stray = false;
     seal_path_enter(path, seal_path_is_valid(path) ? SEAL_PATH_SILENT : SEAL_PATH_HEARD);
     end_doubt(a);
     seal_watch_tell(a, path, STK_SEAL_PATH_FAILED);

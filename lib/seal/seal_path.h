@@ -32,13 +32,14 @@ struct seal_association;
 
 struct seal_path {
     struct seal_path *next;
-    struct stk_addr peer, local; /* local: len 0, or where the last packet came to */
+    struct stk_addr peer, local; /* local: len 0, or where the peer speaks to */
     uint32_t id;                 /* never used again in the association */
     uint8_t way;                 /* number of the transport */
     uint8_t state;               /* enum seal_path_state */
     bool offered;                /* from above; otherwise the peer opened it */
     bool dropped;                /* goes at the end of the turn */
     bool pinned;                 /* `local` was asked for, and tells it from others */
+    bool stray;                  /* `local` may have gone: challenges leave from any address */
     uint8_t challenges, hurried; /* sent in this probe; so many of them before their time */
     uint8_t token[SEAL_TOKEN];   /* the last byte counts the challenges */
     uint64_t challenged_us[SEAL_CHALLENGES_MAX]; /* when they left */
@@ -74,6 +75,8 @@ struct seal_path *seal_path_find(const struct seal_association *a, uint8_t way,
 struct seal_path *seal_path_by_id(const struct seal_association *a, uint32_t id);
 /* The path that a packet came over, new if need be. NULL: no memory for it. */
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run);
+/* The peer speaks to this address of ours (NULL: unknown): answers leave from there. */
+void seal_path_called(struct seal_path *path, const struct stk_addr *local);
 /* One more, offered from above. STK_ELIMIT, -ENOMEM. */
 int seal_path_offer(struct seal_association *a, uint8_t way, const struct stk_addr *peer,
                     const struct stk_addr *local, struct seal_path **out);
@@ -99,12 +102,17 @@ void seal_path_use(struct seal_association *a, struct seal_path *path);
 /* Asks the peer for a sign over this path; the outcome is told to the watcher. */
 void seal_path_probe(struct seal_association *a, struct seal_path *path);
 /*
- * A genuine packet came over `path`; `newest`: with the highest counter so far; `probing`: it is
- * only about the path.
+ * A genuine packet came over `path`, to the address `local` (NULL: unknown); `newest`: with the
+ * highest counter so far; `probing`: it is only about the path.
  */
-void seal_path_heard(struct seal_association *a, struct seal_path *path, bool newest, bool probing);
-void seal_path_echo(struct seal_association *a, const uint8_t token[SEAL_TOKEN]);
-/* What was sent over the path in use is not answered: ask all, and take the first that answers. */
+void seal_path_heard(struct seal_association *a, struct seal_path *path,
+                     const struct stk_addr *local, bool newest, bool probing);
+void seal_path_echo(struct seal_association *a, const struct stk_addr *local,
+                    const uint8_t token[SEAL_TOKEN]);
+/*
+ * What was sent over the path in use is not answered. Who chooses asks all paths, and takes the
+ * first that answers; the other side asks from whatever address it has now.
+ */
 void seal_path_doubt(struct seal_association *a);
 /* Sends challenges that are due; returns when the next one is, UINT64_MAX for never. */
 uint64_t seal_path_service(struct seal_association *a, uint64_t now_us);

@@ -389,8 +389,12 @@ void seal_take_waiting(struct seal_port *port);
 int seal_data_send(struct seal_port *port, struct stk_run *runs, int count);
 /* Packets that share a type and a receiver index. */
 void seal_take_sealed(struct seal_port *port, const struct stk_run *run);
-void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind,
-                       const uint8_t *body, size_t len);
+/* A control packet without a body. */
+void seal_send_control(struct seal_association *a, struct seal_path *path, enum seal_control kind);
+/* A challenge or an echo, from this address of ours; NULL: from the one that the system takes. */
+void seal_send_probing(struct seal_association *a, struct seal_path *path,
+                       const struct stk_addr *local, enum seal_control kind,
+                       const uint8_t token[SEAL_TOKEN]);
 /* Sends the datagram that waited for keys. */
 void seal_send_held(struct seal_association *a);
 /* Wiped and freed. */
