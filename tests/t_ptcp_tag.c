@@ -53,9 +53,7 @@ static const struct ptcp_whole whole = {11, 22, 33, 44};
 
 static size_t make_packet(uint8_t *packet, uint8_t type, size_t frames)
 {
-    const size_t header = type == PTCP_SYN    ? PTCP_LONG_HEADER_BYTES
-                          : type == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES
-                                              : PTCP_STREAM_HEADER_BYTES;
+    const size_t header = type == PTCP_SYN ? PTCP_LONG_HEADER_BYTES : ptcp_short_header_bytes(type);
     struct stk_prng prng;
 
     stk_prng_seed(&prng, frames + type);
@@ -63,8 +61,9 @@ static size_t make_packet(uint8_t *packet, uint8_t type, size_t frames)
     struct stk_writer writer = stk_writer_of(packet, header);
     ptcp_header_write(&writer,
                       &(struct ptcp_header){.type = type == PTCP_SYN ? PTCP_SYN : PTCP_DATA,
-                                            .stream = (type & ~PTCP_STREAM_FIN) == PTCP_STREAM,
+                                            .stream = header == PTCP_STREAM_HEADER_BYTES,
                                             .fin = type & PTCP_STREAM_FIN,
+                                            .asks = type & PTCP_ASKS,
                                             .destination = whole.destination,
                                             .packet = whole.packet,
                                             .offset = whole.offset});
@@ -88,8 +87,12 @@ static bool is_taken(const uint8_t *packet, size_t size)
 
 static void every_flipped_bit_is_found(void)
 {
-    static const uint8_t types[] = {PTCP_SYN, PTCP_DATA, PTCP_STREAM,
-                                    PTCP_STREAM | PTCP_STREAM_FIN};
+    static const uint8_t types[] = {PTCP_SYN,
+                                    PTCP_DATA,
+                                    PTCP_STREAM,
+                                    PTCP_STREAM | PTCP_STREAM_FIN,
+                                    PTCP_DATA | PTCP_ASKS,
+                                    PTCP_STREAM | PTCP_STREAM_FIN | PTCP_ASKS};
     uint8_t packet[200];
 
     for (unsigned t = 0; t < sizeof(types); t++)

@@ -53,7 +53,7 @@ static struct pair pair;
 static struct ptcp_conn *a[MANY], *b[MANY];
 
 static struct {
-    unsigned data, lone_acks, answers, loud, quiet;
+    unsigned data, asking, lone_acks, answers, loud, quiet;
     bool drops_quiet;
 } seen;
 
@@ -70,6 +70,7 @@ static bool watch(struct pair *one, int from, uint8_t *bytes, size_t size, bool 
         return true;
     seen.answers += from == PAIR_B;
     seen.data += from == PAIR_A && size > SMALL_BYTES;
+    seen.asking += header.asks;
     seen.lone_acks += from == PAIR_A && size <= SMALL_BYTES;
     while (ptcp_frame_read(&frames, &frame, &ack) > 0) {
         seen.loud += frame.type == PTCP_FRAME_MAX_DATA;
@@ -93,7 +94,8 @@ static void connect_all(uint16_t max_datagram)
     }
 }
 
-static void write_everywhere(void)
+/* All connections but the first ones. */
+static void write_from(int first)
 {
     static const uint8_t block[1 << 16];
     const struct iovec iov = {(void *)(uintptr_t)block, sizeof(block)};
@@ -101,7 +103,7 @@ static void write_everywhere(void)
 
     while ((conn = ptcp_next_event(pair.end[PAIR_A])))
         ptcp_conn_take_events(conn);
-    for (int i = 0; i < MANY; i++)
+    for (int i = first; i < MANY; i++)
         while (ptcp_conn_send(a[i], pair.now_us, &iov, 1) == (long)sizeof(block))
             ;
 }
@@ -112,12 +114,12 @@ static void read_everywhere(void)
         pair_read(&pair, b[i]);
 }
 
-static void send_for(uint64_t duration_us)
+static void send_for(int first, uint64_t duration_us)
 {
     const uint64_t until_us = pair.now_us + duration_us;
 
     do {
-        write_everywhere();
+        write_from(first);
         read_everywhere();
     } while (pair_step(&pair, until_us));
 }
@@ -141,12 +143,14 @@ static uint64_t finish_us(void)
 static void a_turn_has_one_ack(uint16_t max_datagram, unsigned packets)
 {
     connect_all(max_datagram);
-    send_for(20 * MS);
+    send_for(0, 20 * MS);
     CU_ASSERT_TRUE_FATAL(a[0]->path->turns.swift);
     memset(&seen, 0, sizeof(seen));
-    send_for(5 * MS);
+    send_for(0, 5 * MS);
     CU_ASSERT_TRUE(seen.data > 100 * packets);
     CU_ASSERT_TRUE(seen.answers * packets < seen.data);
+    CU_ASSERT_TRUE(seen.asking <= seen.answers + MANY);
+    CU_ASSERT_TRUE(seen.asking * 8 * packets > seen.data);
     CU_ASSERT_TRUE(seen.lone_acks * 100 < seen.data);
     CU_ASSERT_TRUE(seen.quiet > 3 * seen.loud);
     pair_free(&pair);
@@ -161,9 +165,24 @@ static void no_end_of_a_turn_waits_for_the_delay_of_acks(void)
 {
     connect_all(65507);
     for (int i = 0; i < 10; i++) {
-        send_for(20 * MS);
+        send_for(0, 20 * MS);
         CU_ASSERT_TRUE(a[0]->path->turns.swift);
         CU_ASSERT_TRUE(finish_us() < MS);
+    }
+    pair_free(&pair);
+}
+
+static void few_bytes_beside_others_are_acknowledged_at_once(void)
+{
+    char text[] = "few";
+    const struct iovec iov = {text, 3};
+
+    connect_all(8972);
+    send_for(1, 20 * MS);
+    for (int i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL_FATAL(ptcp_conn_send(a[0], pair.now_us, &iov, 1), 3);
+        send_for(1, MS);
+        CU_ASSERT_EQUAL(a[0]->engine->out.una, a[0]->engine->out.end);
     }
     pair_free(&pair);
 }
@@ -171,7 +190,7 @@ static void no_end_of_a_turn_waits_for_the_delay_of_acks(void)
 static void grants_that_are_lost_are_made_up_for(void)
 {
     connect_all(8972);
-    send_for(20 * MS);
+    send_for(0, 20 * MS);
     memset(&seen, 0, sizeof(seen));
     seen.drops_quiet = true;
     for (int i = 0; i < 20; i++) {
@@ -179,12 +198,43 @@ static void grants_that_are_lost_are_made_up_for(void)
 
         for (int c = 0; c < MANY; c++)
             before[c] = ptcp_conn_received(b[c]);
-        send_for(20 * MS);
+        send_for(0, 20 * MS);
         for (int c = 0; c < MANY; c++)
             CU_ASSERT_TRUE(ptcp_conn_received(b[c]) > before[c]);
     }
     CU_ASSERT_TRUE(seen.quiet > 0 && seen.loud > 0);
     seen.drops_quiet = false;
+    pair_free(&pair);
+}
+
+static unsigned asked;
+
+static bool ask_with_each(struct pair *one, int from, uint8_t *bytes, size_t size, bool probe)
+{
+    (void)one, (void)from, (void)size, (void)probe;
+    if (ptcp_short_header_bytes(bytes[0]) > 0)
+        bytes[0] |= PTCP_ASKS;
+    asked++;
+    return true;
+}
+
+static void who_asks_has_the_ack_at_once_if_there_is_anything_to_acknowledge(void)
+{
+    struct ptcp_conn *from, *to;
+
+    pair_init(&pair, 1, true);
+    pair.net.delay_us = DELAY_US;
+    pair_connect(&pair, &from, &to);
+    pair_run_for(&pair, 100 * MS);
+    pair.tap = ask_with_each;
+    asked = 0;
+    char text[] = "one";
+    const struct iovec iov = {text, 3};
+    CU_ASSERT_EQUAL_FATAL(ptcp_conn_send(from, pair.now_us, &iov, 1), 3);
+    pair_run_for(&pair, MS);
+    CU_ASSERT_EQUAL(from->engine->out.una, 3);
+    pair_run_for(&pair, 100 * MS);
+    CU_ASSERT_EQUAL(asked, 2); /* the ACK asked, too */
     pair_free(&pair);
 }
 
@@ -194,7 +244,11 @@ static CU_TestInfo tests[] = {
     {"one ACK answers a turn of large packets", one_ack_answers_a_turn_of_large_packets},
     {"one ACK answers a turn of small packets", one_ack_answers_a_turn_of_small_packets},
     {"no end of a turn waits for the delay of ACKs", no_end_of_a_turn_waits_for_the_delay_of_acks},
+    {"few bytes beside others are acknowledged at once",
+     few_bytes_beside_others_are_acknowledged_at_once},
     {"grants that are lost are made up for", grants_that_are_lost_are_made_up_for},
+    {"who asks has the ACK at once, if there is anything to acknowledge",
+     who_asks_has_the_ack_at_once_if_there_is_anything_to_acknowledge},
     CU_TEST_INFO_NULL,
 };
 

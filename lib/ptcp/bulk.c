@@ -114,12 +114,11 @@ static void add_packets(struct ptcp_conn *conn, uint64_t now_us, const struct bu
     note_packets(conn, now_us, bulk, count, first);
 }
 
-void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit,
-                   bool but_one)
+void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit)
 {
     const struct bulk bulk = layout(conn);
     const unsigned due = packets_due(conn, now_us, &bulk), room = limit - run->count;
-    const unsigned most = due < room ? due : room, count = most - (but_one && most > 0);
+    const unsigned count = due < room ? due : room;
     unsigned n = 0, more;
 
     assert(run->count <= limit && run->size == bulk.full);

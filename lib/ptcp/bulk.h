@@ -10,11 +10,7 @@
 
 #include "connection.h"
 
-/*
- * Adds packets to a run of full ones, up to `limit` in all; maybe none. `but_one`: it leaves room,
- * and whatever else a packet needs, for one more.
- */
-void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit,
-                   bool but_one);
+/* Adds packets to a run of full ones, up to `limit` in all; maybe none. */
+void ptcp_bulk_add(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, unsigned limit);
 
 #endif

@@ -243,7 +243,6 @@ struct outcome {
     int rc; /* of the frame that ended it */
     bool eliciting, unkept, reset, acked;
     bool grants;     /* MAX_DATA, which is eliciting but in no hurry */
-    bool asks;       /* PING */
     unsigned pieces; /* STREAM frames */
     uint64_t code;
 };
@@ -273,7 +272,6 @@ static struct outcome take_frames(struct ptcp_conn *conn, uint64_t now_us,
 
     while ((more = ptcp_frame_read(&frames, &frame, &ack)) > 0) {
         outcome.grants |= frame.type == PTCP_FRAME_MAX_DATA; /* the one that needs an ACK */
-        outcome.asks |= frame.type == PTCP_FRAME_PING;
         outcome.eliciting |= ptcp_frame_elicits(frame.type) && frame.type != PTCP_FRAME_MAX_DATA;
         if (frame.type == PTCP_FRAME_RESET) {
             outcome.reset = true;
@@ -344,22 +342,20 @@ static bool elicits(struct ptcp_frames frames)
     return any;
 }
 
-/*
- * Who has its turn soon, beside others, acknowledges grants by the way. Stream bytes with a PING
- * are the last of a turn: who sent them waits for the ACK.
- */
-static void take_note(struct ptcp_conn *conn, uint64_t now_us, uint64_t packet,
+/* Who has its turn soon, beside others, acknowledges grants by the way. */
+static void take_note(struct ptcp_conn *conn, uint64_t now_us, uint64_t packet, bool asks,
                       const struct outcome *outcome, unsigned ecn)
 {
     struct ptcp_acks *acks = &conn->engine->acks;
     const bool later = outcome->grants && !outcome->eliciting &&
                        conn->turn.state != PTCP_TURN_IDLE &&
                        ptcp_turns_others(&conn->path->turns, &conn->turn) > 0;
+    const bool eliciting = outcome->eliciting || (outcome->grants && !later);
 
-    ptcp_acks_take(acks, packet, 1, now_us, outcome->eliciting || (outcome->grants && !later), ecn);
+    ptcp_acks_take(acks, packet, 1, now_us, eliciting, ecn);
     if (later)
         ptcp_acks_later(acks, now_us);
-    else if (outcome->asks && outcome->pieces > 0)
+    else if (asks && eliciting)
         ptcp_acks_hurry(acks, now_us);
 }
 
@@ -387,7 +383,7 @@ void ptcp_conn_input(struct ptcp_conn *conn, uint64_t now_us, const struct ptcp_
     if (!judge(conn, now_us, &outcome))
         return;
     if (!outcome.unkept)
-        take_note(conn, now_us, packet, &outcome, run->ecn);
+        take_note(conn, now_us, packet, header->asks, &outcome, run->ecn);
     PTCP_TRACE(conn->trace, updated, conn);
     ptcp_conn_step(conn, now_us);
     ptcp_endpoint_touch(conn->endpoint, conn);

@@ -88,7 +88,7 @@ static unsigned run_limit(const struct stk_run *run, size_t capacity, uint32_t a
  * the run after this one is sure to follow soon. Where the window is full, ACKs of others open it,
  * unless most of what is in flight would be its own.
  */
-static bool goes_on(const struct ptcp_conn *conn, uint32_t allowance)
+static bool run_follows(const struct ptcp_conn *conn, uint32_t allowance)
 {
     const uint64_t enough = PTCP_QUANTUM_BYTES + PTCP_QUANTUM_BYTES / 2;
     const struct ptcp_sendbuf *out = &conn->engine->out;
@@ -100,33 +100,42 @@ static bool goes_on(const struct ptcp_conn *conn, uint32_t allowance)
            path->cc.window_bytes > 2 * (conn->engine->recovery.in_flight + enough);
 }
 
-/* Of a turn's last run the last full packet asks, or else the only one. */
-static enum ptcp_part part_of(const struct ptcp_conn *conn, const struct stk_run *run,
-                              unsigned limit)
+/*
+ * The end of a turn, whose ACK no later packet brings about. A packet that a full window lets go
+ * alone is no end: as more is acknowledged, others follow.
+ */
+static bool ends_turn(const struct ptcp_conn *conn, const struct stk_run *run, unsigned limit)
 {
-    const struct ptcp_sendbuf *out = &conn->engine->out;
+    return run->count > 1 || limit == 1 || !ptcp_sendbuf_has(&conn->engine->out, UINT64_MAX);
+}
 
-    return run->count > 0 || limit == 1 || out->end - out->next <= run->size ? PTCP_PART_LAST
-                                                                             : PTCP_PART_STREAM;
+/* Where several share a path, packets are sealed: no tag of PTCP covers the type. */
+static void ask_for_ack(const struct ptcp_conn *conn, const struct stk_run *run)
+{
+    assert(!ptcp_conn_is_plain(conn));
+    stk_run_at(run, run->count - 1)[0] |= PTCP_ASKS;
+}
+
+/* The first packet of a run may carry everything, the others only stream bytes. */
+static unsigned may_carry(const struct stk_run *run, uint32_t allowance)
+{
+    return (run->count == 0 ? PTCP_MAY_CONTROL : 0) | (allowance > 0 ? PTCP_MAY_STREAM : 0);
 }
 
 static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run, size_t capacity,
                     uint32_t allowance)
 {
     const uint16_t full = ptcp_path_packet_size(conn->path);
-    const bool asks = allowance > 0 && ptcp_turns_are_long(&conn->path->turns, &conn->turn) &&
-                      !goes_on(conn, allowance);
+    const bool last = allowance > 0 && ptcp_turns_are_long(&conn->path->turns, &conn->turn) &&
+                      !run_follows(conn, allowance);
     unsigned limit;
 
     run->size = full;
     run->stride = (uint32_t)full + conn->path->overhead;
     limit = run_limit(run, capacity, allowance);
     while (run->count < limit) {
-        const enum ptcp_part part = allowance == 0 ? PTCP_PART_CONTROL
-                                    : asks         ? part_of(conn, run, limit)
-                                                   : PTCP_PART_STREAM;
         const size_t size = ptcp_conn_build_data(conn, now_us, stk_run_at(run, run->count), full,
-                                                 run->count == 0, part);
+                                                 may_carry(run, allowance));
 
         if (size == 0)
             break;
@@ -135,11 +144,15 @@ static int fill_run(struct ptcp_conn *conn, uint64_t now_us, struct stk_run *run
         if (size < full)
             break;
         if (allowance > 0)
-            ptcp_bulk_add(conn, now_us, run, limit, asks && part != PTCP_PART_LAST);
+            ptcp_bulk_add(conn, now_us, run, limit);
     }
+    if (run->count == 0)
+        return 0;
     if (run->count == 1)
         run->size = run->last_size;
-    return run->count > 0;
+    if (last && ends_turn(conn, run, limit))
+        ask_for_ack(conn, run);
+    return 1;
 }
 
 static void note_app_limited(struct ptcp_conn *conn)
@@ -167,7 +180,7 @@ size_t ptcp_conn_control(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, s
     if (!ptcp_conn_control_is_due(conn, now_us) || ptcp_conn_handshake_is_due(conn, now_us) ||
         ptcp_durable_shows(conn, now_us) || conn->engine->acks.received.count > PTCP_COMPANY_RANGES)
         return 0;
-    size = ptcp_conn_build_data(conn, now_us, at, room, true, PTCP_PART_CONTROL);
+    size = ptcp_conn_build_data(conn, now_us, at, room, PTCP_MAY_CONTROL);
     if (size == 0)
         return 0;
     note_app_limited(conn);

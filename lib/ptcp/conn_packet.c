@@ -157,28 +157,27 @@ static size_t probe_size(const struct ptcp_conn *conn, size_t size)
 }
 
 size_t ptcp_conn_build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
-                            bool first, enum ptcp_part part)
+                            unsigned may)
 {
-    const bool data = part != PTCP_PART_CONTROL && data_is_due(conn, now_us);
+    const bool data = may & PTCP_MAY_STREAM && data_is_due(conn, now_us);
+    const bool control = may & PTCP_MAY_CONTROL;
     const bool probe = conn->engine->recovery.probes > 0;
     struct ptcp_piece piece;
     struct ptcp_draft draft;
 
     notice_blocked(conn);
-    if (!data && !probe && !(first && ptcp_conn_control_is_due(conn, now_us)))
+    if (!data && !probe && !(control && ptcp_conn_control_is_due(conn, now_us)))
         return 0;
     if (ptcp_sent_reserve(&conn->engine->recovery.ring, false) < 0)
         return 0;
     skip_a_number(conn);
     ptcp_draft_begin(&draft, conn, PTCP_DATA, at, probe ? probe_size(conn, size) : size);
-    if (first && ack_is_worth(conn, now_us))
+    if (control && ack_is_worth(conn, now_us))
         ptcp_draft_add_ack(&draft, conn, now_us);
-    if (first) {
+    if (control) {
         ptcp_draft_add_grant(&draft, conn);
         ptcp_draft_add_due(&draft, conn);
     }
-    if (data && part == PTCP_PART_LAST)
-        ptcp_draft_add_ping(&draft, 0);
     if (probe) {
         conn->engine->recovery.probes--;
         if (pick_oldest(conn, &draft, PTCP_PTO_PROBES - 1 - conn->engine->recovery.probes,

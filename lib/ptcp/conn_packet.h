@@ -9,11 +9,10 @@
 
 #include "connection.h"
 
-/* What may be in a packet, besides control frames. */
-enum ptcp_part {
-    PTCP_PART_CONTROL, /* nothing */
-    PTCP_PART_STREAM,
-    PTCP_PART_LAST, /* stream bytes, the last ones of a turn */
+/* What may be in a packet; probes go in any case. */
+enum ptcp_may {
+    PTCP_MAY_CONTROL = 1,
+    PTCP_MAY_STREAM = 2,
 };
 
 bool ptcp_conn_handshake_is_due(const struct ptcp_conn *conn, uint64_t now_us);
@@ -22,12 +21,9 @@ bool ptcp_conn_control_is_due(const struct ptcp_conn *conn, uint64_t now_us);
 
 /* SYN or SYN_ACK, which is due. */
 size_t ptcp_conn_build_handshake(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size);
-/*
- * The first packet of a run may carry everything, the others only stream bytes; the last one of a
- * turn asks for an ACK at once, as no later one brings it about.
- */
+/* `may`: enum ptcp_may. */
 size_t ptcp_conn_build_data(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t size,
-                            bool first, enum ptcp_part part);
+                            unsigned may);
 /* A PING as large as the path is asked whether it takes. */
 size_t ptcp_conn_build_mtu_probe(struct ptcp_conn *conn, uint64_t now_us, uint8_t *at, size_t room);
 /* Over another association, perhaps: the token says which connection goes on. */

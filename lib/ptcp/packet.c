@@ -21,8 +21,6 @@ static bool is_long(uint8_t type)
     return (type >= PTCP_SYN && type <= PTCP_REFUSE) || type == PTCP_RESUME;
 }
 
-static bool is_stream(uint8_t type) { return (type & ~PTCP_STREAM_FIN) == PTCP_STREAM; }
-
 static uint32_t read_be24(struct stk_reader *reader)
 {
     const uint8_t *bytes = stk_read_bytes(reader, 3);
@@ -42,11 +40,12 @@ static void read_short(struct stk_reader *reader, struct ptcp_header *header)
 {
     header->destination = stk_read_be64(reader);
     header->packet = read_be24(reader);
-    if (!is_stream(header->type))
-        return;
-    header->stream = true;
-    header->fin = header->type & PTCP_STREAM_FIN;
-    header->offset = stk_read_be32(reader);
+    header->asks = header->type & PTCP_ASKS;
+    if (ptcp_short_header_bytes(header->type) == PTCP_STREAM_HEADER_BYTES) {
+        header->stream = true;
+        header->fin = header->type & PTCP_STREAM_FIN;
+        header->offset = stk_read_be32(reader);
+    }
     header->type = PTCP_DATA;
 }
 
@@ -61,7 +60,7 @@ int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_
         if (plain && stk_reader_left(&reader) < PTCP_TAG_BYTES)
             return -EBADMSG;
         reader.end -= plain ? PTCP_TAG_BYTES : 0;
-    } else if (header->type == PTCP_DATA || is_stream(header->type)) {
+    } else if (ptcp_short_header_bytes(header->type) > 0) {
         read_short(&reader, header);
     } else {
         return -EBADMSG;
@@ -72,8 +71,11 @@ int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_
 
 static void write_short(struct stk_writer *writer, const struct ptcp_header *header)
 {
+    const unsigned kind =
+        header->stream ? PTCP_STREAM | (header->fin ? PTCP_STREAM_FIN : 0) : PTCP_DATA;
     uint8_t *number;
 
+    stk_write_u8(writer, (uint8_t)(kind | (header->asks ? PTCP_ASKS : 0)));
     stk_write_be64(writer, header->destination);
     number = stk_write_room(writer, 3);
     if (number)
@@ -85,8 +87,6 @@ static void write_short(struct stk_writer *writer, const struct ptcp_header *hea
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header)
 {
     if (!is_long(header->type)) {
-        stk_write_u8(writer, header->stream ? PTCP_STREAM | (header->fin ? PTCP_STREAM_FIN : 0)
-                                            : header->type);
         write_short(writer, header);
         return;
     }

@@ -10,6 +10,7 @@
  *  22    frames                            16    STREAM: bytes of the stream, to the end
  *        8 tag, in plain mode
  *
+ * Type + 08 with a short header: the packet, if it is ack-eliciting, is to be acknowledged at once.
  * In plain mode a short header's tag of 4 bytes is XORed to the first 4 of the destination id.
  *
  * All numbers are big-endian; "v" is a variable-length integer (RFC 9000 section 16).
@@ -46,6 +47,7 @@ enum ptcp_packet_type {
     PTCP_RESUME = 0xd5,
     PTCP_STREAM = 0xd6, /* + PTCP_STREAM_FIN; a DATA packet of one STREAM frame, told shorter */
 };
+enum { PTCP_ASKS = 0x08 }; /* added to types with short headers: for an ACK at once */
 
 enum ptcp_frame_type {
     PTCP_FRAME_PADDING = 0x00,
@@ -107,6 +109,7 @@ enum ptcp_reset_code {
 struct ptcp_header {
     uint8_t type;         /* DATA for STREAM packets, too */
     bool stream, fin;     /* it is a STREAM packet; of which the stream's end comes behind it */
+    bool asks;            /* short headers: for an ACK at once */
     uint64_t destination; /* of DATA in plain mode: its last 32 bits, under the tag the others */
     uint64_t source;      /* 0 in DATA, where it is not on the wire */
     uint64_t packet;      /* low bits count: PTCP_LONG_NUMBER_BITS, PTCP_SHORT_NUMBER_BITS */
@@ -153,6 +156,15 @@ struct ptcp_frame {
 /* A datagram; `plain`: in plain mode. 0 or -EBADMSG. */
 int ptcp_packet_read(const uint8_t *bytes, size_t size, bool plain, struct ptcp_header *header,
                      struct ptcp_frames *frames);
+/* Of a packet with a short header; 0: its type has another. */
+static inline size_t ptcp_short_header_bytes(uint8_t type)
+{
+    const unsigned kind = type & ~(unsigned)PTCP_ASKS;
+
+    if (kind == PTCP_DATA)
+        return PTCP_SHORT_HEADER_BYTES;
+    return (kind & ~(unsigned)PTCP_STREAM_FIN) == PTCP_STREAM ? PTCP_STREAM_HEADER_BYTES : 0;
+}
 void ptcp_header_write(struct stk_writer *writer, const struct ptcp_header *header);
 
 /* The packet number that a header means. */

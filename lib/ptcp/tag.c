@@ -47,32 +47,22 @@ static uint64_t long_tag(const uint8_t *packet, size_t len, const struct ptcp_wh
     return keyed(whole, text, sizeof(text));
 }
 
-static size_t short_header(const uint8_t *packet)
-{
-    return packet[0] == PTCP_DATA ? PTCP_SHORT_HEADER_BYTES : PTCP_STREAM_HEADER_BYTES;
-}
-
-static bool is_short(const uint8_t *packet)
-{
-    return packet[0] == PTCP_DATA || (packet[0] & ~PTCP_STREAM_FIN) == PTCP_STREAM;
-}
-
 /* The id as it is on the wire. */
 static uint64_t hidden_id(const uint8_t *packet, size_t len, const struct ptcp_whole *whole)
 {
-    const size_t header = short_header(packet);
+    const size_t header = ptcp_short_header_bytes(packet[0]);
     uint8_t text[SHORT_TEXT_BYTES];
 
     text[0] = packet[0];
     stk_store_be64(text + 1, whole->packet);
-    stk_store_be64(text + 9, packet[0] == PTCP_DATA ? 0 : whole->offset);
+    stk_store_be64(text + 9, header == PTCP_STREAM_HEADER_BYTES ? whole->offset : 0);
     write_sum(text + 17, packet + header, len - header);
     return whole->destination ^ keyed(whole, text, sizeof(text)) << 32;
 }
 
 size_t ptcp_tag_put(uint8_t *packet, size_t len, const struct ptcp_whole *whole)
 {
-    if (is_short(packet)) {
+    if (ptcp_short_header_bytes(packet[0]) > 0) {
         stk_store_be64(packet + PTCP_SHORT_ID_AT, hidden_id(packet, len, whole));
         return len;
     }
@@ -84,8 +74,9 @@ bool ptcp_tag_ok(const uint8_t *packet, size_t size, const struct ptcp_whole *wh
 {
     if (size < PTCP_SHORT_HEADER_BYTES)
         return false;
-    if (is_short(packet))
-        return size >= short_header(packet) &&
+    const size_t header = ptcp_short_header_bytes(packet[0]);
+    if (header > 0)
+        return size >= header &&
                stk_load_be64(packet + PTCP_SHORT_ID_AT) == hidden_id(packet, size, whole);
     if (size < PTCP_LONG_HEADER_BYTES + PTCP_TAG_BYTES)
         return false;
