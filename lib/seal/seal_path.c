@@ -324,10 +324,10 @@ static void challenge_in_time(struct seal_association *a, struct seal_path *path
  */
 static void hurry(struct seal_association *a, struct seal_path *path)
 {
-    const uint64_t last_us = path->challenged_us[path->challenges - 1];
-
-    if (path->state != SEAL_PATH_PROBING || path->hurried == SEAL_CHALLENGES_HURRIED ||
-        seal_now(a->port) - last_us < (uint64_t)SEAL_HURRY_US << path->hurried)
+    if (path->state != SEAL_PATH_PROBING || path->hurried == SEAL_CHALLENGES_HURRIED)
+        return;
+    if (seal_now(a->port) - path->challenged_us[path->challenges - 1] < (uint64_t)SEAL_HURRY_US
+                                                                            << path->hurried)
         return;
     path->hurried++;
     challenge(a, path);
