@@ -89,7 +89,7 @@ static bool serve_replies(struct ptcp_endpoint *endpoint, uint64_t now_us, struc
 }
 
 /* It has nothing to send now: sleep until its next deadline, or for ever. */
-static void settle(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
+static void put_to_sleep(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint64_t now_us)
 {
     const struct ptcp_engine *engine = conn->engine;
     const bool busy = ptcp_conn_is_busy(conn);
@@ -137,7 +137,7 @@ static bool look_after(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, u
     if (ptcp_conn_wants_turn(conn))
         ptcp_turns_join(&path->turns, &conn->turn);
     ptcp_paths_wake(endpoint, path);
-    settle(endpoint, conn, now_us);
+    put_to_sleep(endpoint, conn, now_us);
     return false;
 }
 

@@ -87,8 +87,8 @@ static void moved(struct ptcp_trace *trace, const struct ptcp_conn *conn, enum p
     ptcp_qlog_end(log, &json);
 }
 
-static void write_params(struct ptcp_qlog_log *log, const char *initiator,
-                         const struct ptcp_params *params)
+static void write_parameters_set(struct ptcp_qlog_log *log, const char *initiator,
+                                 const struct ptcp_params *params)
 {
     struct ptcp_json json = ptcp_qlog_begin(log, "ptcp:parameters_set");
 
@@ -114,7 +114,7 @@ static void note_params(struct ptcp_qlog_log *log, struct ptcp_frames frames, bo
         if (frame.type != PTCP_FRAME_PARAMS)
             continue;
         *said = true;
-        write_params(log, own ? "local" : "remote", &frame.params);
+        write_parameters_set(log, own ? "local" : "remote", &frame.params);
     }
 }
 

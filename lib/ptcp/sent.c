@@ -56,7 +56,7 @@ static uint64_t records_with(const struct ptcp_sent_ring *ring, uint32_t more)
 }
 
 /* What packets with (or without) stream data may use of a ring that has so many places. */
-static uint64_t part_of(uint32_t capacity, bool data)
+static uint64_t places_for(uint32_t capacity, bool data)
 {
     const uint32_t kept = capacity / 8 < PTCP_SENT_RESERVED ? capacity / 8 : PTCP_SENT_RESERVED;
 
@@ -67,13 +67,13 @@ int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
 {
     int rc = STK_ELIMIT;
 
-    if (records_with(ring, 1) <= part_of(ring->capacity, data))
+    if (records_with(ring, 1) <= places_for(ring->capacity, data))
         return 0;
     if (ring->capacity < PTCP_SENT_MAX)
         rc = grow(ring);
     if (rc == STK_ELIMIT) /* what was lost is only kept in case it was not */
         ptcp_sent_trim(ring, UINT64_MAX);
-    return records_with(ring, 1) <= part_of(ring->capacity, data) ? 0 : rc;
+    return records_with(ring, 1) <= places_for(ring->capacity, data) ? 0 : rc;
 }
 
 uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish)
@@ -82,10 +82,10 @@ uint32_t ptcp_sent_reserve_run(struct ptcp_sent_ring *ring, uint32_t wish)
 
     if (wish == 0 || ptcp_sent_reserve(ring, true) < 0)
         return 0;
-    while (records_with(ring, wish) > part_of(ring->capacity, true) &&
+    while (records_with(ring, wish) > places_for(ring->capacity, true) &&
            ring->capacity < PTCP_SENT_MAX && grow(ring) == 0)
         ;
-    room = part_of(ring->capacity, true) - records_with(ring, 0);
+    room = places_for(ring->capacity, true) - records_with(ring, 0);
     return room < wish ? (uint32_t)room : wish;
 }
 
@@ -177,7 +177,7 @@ void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record)
     append(ring, &ring->lost, record);
 }
 
-static bool is_over(const struct ptcp_sent *record, uint64_t before_us)
+static bool may_go(const struct ptcp_sent *record, uint64_t before_us)
 {
     switch (record->state) {
     case PTCP_SENT_DONE:
@@ -195,7 +195,7 @@ void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us)
     while (ring->first < ring->next) {
         struct ptcp_sent *record = &ring->slots[ring->first & (ring->capacity - 1)];
 
-        if (record->state != PTCP_SENT_SKIPPED && !is_over(record, before_us))
+        if (record->state != PTCP_SENT_SKIPPED && !may_go(record, before_us))
             return;
         if (record->state != PTCP_SENT_DONE)
             ptcp_sent_done(ring, record);

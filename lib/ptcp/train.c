@@ -45,7 +45,7 @@ static struct ptcp_conn *find(struct ptcp_endpoint *endpoint, const struct stk_r
 }
 
 /* The next packet of that connection, with the stream bytes that are next, as far as it says. */
-static bool goes_on(const struct train *train, const uint8_t *at, size_t size)
+static bool is_next(const struct train *train, const uint8_t *at, size_t size)
 {
     return size > PTCP_STREAM_HEADER_BYTES && at[0] == PTCP_STREAM &&
            ((stk_load_be64(at + PTCP_SHORT_ID_AT) ^ train->id) & train->id_mask) == 0 &&
@@ -64,12 +64,12 @@ static bool is_tagged(const struct train *train, const uint8_t *at, size_t size)
     return ptcp_tag_ok(at, size, &whole);
 }
 
-/* True if the packet goes on and is taken. */
+/* True if the packet is the next one, and is taken. */
 static bool take(struct train *train, const uint8_t *at, size_t size)
 {
     struct ptcp_reasm *in = &train->conn->engine->in;
 
-    if (!goes_on(train, at, size) ||
+    if (!is_next(train, at, size) ||
         in->contiguous + (size - PTCP_STREAM_HEADER_BYTES) > train->most ||
         (train->plain && !is_tagged(train, at, size)))
         return false;

@@ -109,7 +109,7 @@ bool ptcp_turns_is_next(const struct ptcp_turns *turns, const struct ptcp_turn *
 }
 
 /* Too little for a run of its own, which costs as much as a full one. */
-static bool is_over(const struct ptcp_turns *turns, const struct ptcp_turn *turn, uint32_t least)
+static bool is_used_up(const struct ptcp_turns *turns, const struct ptcp_turn *turn, uint32_t least)
 {
     const uint32_t rest = turns->quantum > PTCP_QUANTUM_BYTES ? PTCP_QUANTUM_BYTES / 2 : least;
 
@@ -121,7 +121,7 @@ void ptcp_turns_spend(struct ptcp_turns *turns, struct ptcp_turn *turn, uint32_t
 {
     assert(ptcp_turn_waits(turn) && bytes <= PTCP_QUANTUM_BYTES && least <= PTCP_QUANTUM_BYTES);
     turn->credit -= (int32_t)bytes;
-    if (!is_over(turns, turn, least))
+    if (!is_used_up(turns, turn, least))
         return;
     /* Only debts are carried over: a packet's worth of credit would make a run of its own. */
     turn->credit = (turn->credit < 0 ? turn->credit : 0) + (int32_t)turns->quantum;

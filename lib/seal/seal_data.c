@@ -286,7 +286,7 @@ void seal_push_up(struct seal_port *port, const struct stk_run *run)
 }
 
 /* Datagrams [from, to) of a run as a run of their own. */
-static struct stk_run part_of(const struct stk_run *run, unsigned from, unsigned to)
+static struct stk_run slice_of(const struct stk_run *run, unsigned from, unsigned to)
 {
     struct stk_run part = *run;
 
@@ -443,7 +443,7 @@ static void open_packets(struct seal_association *a, struct seal_session *s,
         while (to < run->count && genuine >> to & 1)
             to++;
         if (to > from) {
-            const struct stk_run part = part_of(run, from, to);
+            const struct stk_run part = slice_of(run, from, to);
             deliver(a, path, &part, type);
         }
         from = to + 1;
@@ -487,7 +487,7 @@ void seal_take_sealed(struct seal_port *port, const struct stk_run *run)
         while (to < run->count && may_open(s, counters[to], later, &port->stats))
             to++;
         if (to > from) {
-            const struct stk_run part = part_of(run, from, to);
+            const struct stk_run part = slice_of(run, from, to);
             open_packets(a, s, &part, counters + from);
         }
         from = to + 1;

@@ -205,7 +205,7 @@ static long memory_send(struct stk_layer *layer, const struct iovec *iov, int co
  * This side is gone. After its end was sent the other one may go on reading and finish in order;
  * what it still sends is an error. Before that, or when aborted, the other one sees a reset.
  */
-static void part(struct memory *m, bool aborted)
+static void leave_peer(struct memory *m, bool aborted)
 {
     struct memory *peer = m->peer;
 
@@ -226,7 +226,7 @@ static void memory_abort(struct stk_layer *layer)
 {
     struct memory *m = memory_of(layer);
 
-    part(m, true);
+    leave_peer(m, true);
     if (m->failure == 0)
         m->failure = -ECONNABORTED;
     stk_fifo_free(&m->incoming);
@@ -245,7 +245,7 @@ static int memory_query(struct stk_layer *layer, int key, void *out, size_t len)
 
 static void memory_destroy(struct stk_layer *layer)
 {
-    part(memory_of(layer), false);
+    leave_peer(memory_of(layer), false);
     stk_fifo_free(&memory_of(layer)->incoming);
 }
 
