@@ -100,6 +100,60 @@ static void bytes_that_the_old_path_delivers_are_not_the_new_one_s(void)
     end(1);
 }
 
+static void what_is_under_way_elsewhere_takes_no_room(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    const struct ptcp_recovery *recovery = &a[0]->engine->recovery;
+    const struct ptcp_path *path = a[0]->path;
+    const uint64_t under_way = recovery->in_flight;
+    CU_ASSERT_TRUE(under_way > 100000 && path->delivery.in_flight == under_way);
+    move();
+    CU_ASSERT_EQUAL(path->delivery.in_flight, 0);
+    CU_ASSERT_EQUAL(recovery->in_flight, under_way);
+    CU_ASSERT_EQUAL(recovery->elsewhere, under_way);
+    fill_path_for(MS);
+    CU_ASSERT_TRUE(path->delivery.in_flight + path->mtu.current > path->cc.window_bytes);
+    fill_path_for(500 * MS);
+    CU_ASSERT_EQUAL(recovery->elsewhere, 0);
+    end(1);
+}
+
+static void a_small_window_is_acknowledged_often_again(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    CU_ASSERT_TRUE(a[0]->asked_every > PTCP_ACK_PACKETS);
+    CU_ASSERT_TRUE(b[0]->engine->acks.every > PTCP_ACK_PACKETS);
+    move();
+    CU_ASSERT_EQUAL(a[0]->asked_every, PTCP_ACK_PACKETS);
+    pair_run_for(&pair, 20 * MS);
+    CU_ASSERT_EQUAL(b[0]->engine->acks.every, PTCP_ACK_PACKETS);
+    end(1);
+}
+
+/* All that is to be sent again would go in small packets. */
+static void the_size_is_searched_before_what_is_lost_is_sent_again(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    const struct ptcp_path *path = a[0]->path;
+    CU_ASSERT_EQUAL(path->mtu.current, 1472);
+    pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = true;
+    pair_run_for(&pair, 100 * MS);
+    pair.net.cut[PAIR_A] = pair.net.cut[PAIR_B] = false;
+    move();
+    CU_ASSERT_TRUE(a[0]->engine->out.lost.count > 0);
+    CU_ASSERT_EQUAL(path->mtu.current, PTCP_MTU_BASE);
+    fill_path_for(50 * MS);
+    CU_ASSERT_EQUAL(path->mtu.current, 1472);
+    CU_ASSERT_TRUE(a[0]->engine->out.lost.count > 0);
+    end(1);
+}
+
 static void marks_are_tried_anew_where_the_old_path_had_none(void)
 {
     set_up(5000000);
@@ -159,6 +213,10 @@ static CU_TestInfo tests[] = {
     {"losses on the old path are not the new one's", losses_on_the_old_path_are_not_the_new_one_s},
     {"bytes that the old path delivers are not the new one's",
      bytes_that_the_old_path_delivers_are_not_the_new_one_s},
+    {"what is under way elsewhere takes no room", what_is_under_way_elsewhere_takes_no_room},
+    {"a small window is acknowledged often again", a_small_window_is_acknowledged_often_again},
+    {"the size is searched before what is lost is sent again",
+     the_size_is_searched_before_what_is_lost_is_sent_again},
     {"marks are tried anew where the old path had none",
      marks_are_tried_anew_where_the_old_path_had_none},
     {"who alone is not answered changes nothing for others",
