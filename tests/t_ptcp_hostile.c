@@ -349,6 +349,55 @@ static void acks_with_gaps_make_bounded_lists(void)
     end_liar();
 }
 
+/* One run, of those that are due. */
+static void listen_to_a_run(void)
+{
+    struct stk_run run;
+
+    CU_ASSERT_EQUAL_FATAL(
+        ptcp_output(liar.victim, liar.now_us, &run, liar.buffer, PTCP_OUTPUT_BYTES_MIN), 1);
+    for (unsigned i = 0; i < run.count; i++)
+        look_at(stk_run_at(&run, i), stk_run_size(&run, i));
+}
+
+/* Its question got lost, and bytes before it. When it learns that, it waits somewhere else, and has
+ * asked or was about to. */
+static bool lose_a_question(uint64_t limit)
+{
+    connect_liar(0);
+    struct ptcp_flow *flow = &liar.conn->engine->flow;
+
+    flow->peer_limit = 10000;
+    write_all();
+    listen_to();
+    CU_ASSERT_EQUAL(flow->blocked_at, 10000);
+    const uint64_t question = liar.peer_next - 1;
+    liar.now_us += 20000;
+    send_ack(1, question - 2);
+    send_value(PTCP_FRAME_MAX_DATA, limit);
+    liar.now_us += 20000;
+    listen_to_a_run();
+    const bool about_to = liar.conn->due & PTCP_DUE_BLOCKED;
+    send_ack(question + 1, liar.peer_next);
+    CU_ASSERT_EQUAL(liar.conn->engine->out.lost.count, 1);
+    liar.now_us += 20000;
+    listen_to();
+    CU_ASSERT_EQUAL(flow->blocked_at, limit);
+    CU_ASSERT_FALSE(liar.conn->due & PTCP_DUE_BLOCKED);
+    end_liar();
+    return about_to;
+}
+
+static void a_question_for_more_that_gets_lost_is_asked_where_it_waits_now(void)
+{
+    unsigned about_to = 0;
+
+    /* With each length of the last packet, a full one among them. */
+    for (uint64_t limit = 18000; limit < 18000 + 1472; limit++)
+        about_to += lose_a_question(limit);
+    CU_ASSERT_TRUE(about_to > 0);
+}
+
 /* --- Optimism --------------------------------------------------------------------------------- */
 
 static void an_ack_of_what_was_never_sent_ends_the_connection(void)
@@ -539,6 +588,8 @@ static CU_TestInfo tests[] = {
     {"a peer that reads nothing holds no more than the send buffer",
      a_peer_that_reads_nothing_holds_no_more_than_the_send_buffer},
     {"a window that shrinks takes nothing back", a_window_that_shrinks_takes_nothing_back},
+    {"a question for more that gets lost is asked where it waits now",
+     a_question_for_more_that_gets_lost_is_asked_where_it_waits_now},
     {"ACKs with gaps make bounded lists", acks_with_gaps_make_bounded_lists},
     {"an ACK of what was never sent ends the connection",
      an_ack_of_what_was_never_sent_ends_the_connection},

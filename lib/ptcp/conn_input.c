@@ -86,7 +86,7 @@ static void lost(void *owner, const struct ptcp_sent *record)
     if (record->flags & PTCP_CARRIED_MAX_DATA)
         grant_surely(conn);
     if (record->flags & PTCP_CARRIED_BLOCKED)
-        conn->engine->flow.blocked_at = UINT64_MAX;
+        ptcp_conn_ask_anew(conn);
     if (record->flags & PTCP_CARRIED_FREQUENCY)
         conn->due |= PTCP_DUE_FREQUENCY;
     if (record->flags & PTCP_SENT_PROBE && ptcp_path_took(conn->path, record->time_us))

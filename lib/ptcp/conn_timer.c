@@ -210,7 +210,7 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
     if (conn->blocked_us <= now_us) {
         PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_BLOCKED);
         conn->blocked_us = UINT64_MAX;
-        conn->engine->flow.blocked_at = UINT64_MAX;
+        ptcp_conn_ask_anew(conn);
     }
     if (recovery_due_us(conn) <= now_us) {
         const bool late = conn->engine->recovery.loss_us <= now_us;

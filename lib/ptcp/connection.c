@@ -222,6 +222,13 @@ static void happen(struct ptcp_conn *conn, enum ptcp_state_event event)
     ptcp_conn_move(conn, ptcp_state_after(conn->state, event));
 }
 
+/* Output finds out whether it is blocked, and where. */
+void ptcp_conn_ask_anew(struct ptcp_conn *conn)
+{
+    conn->engine->flow.blocked_at = UINT64_MAX;
+    conn->due &= ~(unsigned)PTCP_DUE_BLOCKED;
+}
+
 void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us)
 {
     if (!ptcp_state_is_open(conn->state))

@@ -196,6 +196,8 @@ void ptcp_conn_reset(struct ptcp_conn *conn, uint64_t now_us, uint64_t reset, in
  * this says true. Bytes that were not acknowledged may be lost, and that is an error.
  */
 bool ptcp_conn_end_in_order(struct ptcp_conn *conn, uint64_t now_us);
+/* It may ask for a larger window, even if it has asked, or was about to. */
+void ptcp_conn_ask_anew(struct ptcp_conn *conn);
 /* Follows the FINs; then TIME_WAIT comes. */
 void ptcp_conn_step(struct ptcp_conn *conn, uint64_t now_us);
 void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *params);
