@@ -20,7 +20,7 @@ static inline void books_want(struct books *books, bool right, const char *what)
 
 static inline uint32_t books_charge(uint32_t capacity)
 {
-    return capacity > PTCP_SENT_SMALL ? capacity : 0;
+    return capacity > PTCP_RECORDS_SMALL ? capacity : 0;
 }
 
 static inline void books_check_flight(struct books *books, const struct ptcp_recovery *recovery)
@@ -101,7 +101,7 @@ static inline const char *books_wrong(const struct ptcp_endpoint *end, uint32_t 
     books_want(&books, books.connections == end->connections, "connections");
     books_want(&books, books.windows == end->windows, "windows");
     books_want(&books, books.chunks == end->pool.chunks.used, "chunks");
-    books_want(&books, books.records + end->records_left == records, "records");
+    books_want(&books, books.records + end->records.left == records, "records");
     books_want(&books, books.suspended == end->suspended, "suspended");
     return books.wrong;
 }

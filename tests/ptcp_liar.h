@@ -15,8 +15,9 @@
 
 enum { ASSOCIATION = 7, WINDOW = 256 << 10, SLACK = 64 << 10, CONN_MAX = 8 << 10 };
 
-/* The ring of packets sent, and the half of it that is copied when it has grown. */
-enum { RECORDS_MAX = PTCP_SENT_MAX * sizeof(struct ptcp_sent) * 3 / 2 };
+/* The ring of packets sent, the half of it that is copied when it has grown, and as spare ones what
+ * it had before. */
+enum { RECORDS_MAX = PTCP_SENT_MAX * sizeof(struct ptcp_sent) * 7 / 4 };
 
 static const uint64_t WIDE_OPEN = UINT64_C(1) << 60;
 

@@ -113,7 +113,7 @@ static void begin(void)
     pair_init_with(&world.pair, world.seed, world.sealed, world.port);
     world.listen = (struct stk_ptcp_options){.durable_us = world.durable ? CHAOS_DURABLE_US : 0};
     for (int side = 0; side < 2; side++) {
-        world.records[side] = world.pair.end[side]->records_left;
+        world.records[side] = world.pair.end[side]->records.left;
         ptcp_listen(world.pair.end[side], &world.listen, 1000);
     }
     for (int i = 0; world.sealed && i < (int)world.links_used; i++)

@@ -171,6 +171,7 @@ static void the_pacer_keeps_the_rate_and_its_bursts(void)
  */
 
 static struct {
+    struct ptcp_records records;
     struct ptcp_recovery recovery;
     struct ptcp_path path;
     int acked, lost;
@@ -195,8 +196,15 @@ static const struct ptcp_recovery_owner counter = {count_acked, count_lost};
 static void set_up(void)
 {
     world.acked = world.lost = 0;
-    ptcp_recovery_init(&world.recovery, NULL);
+    ptcp_records_init(&world.records, UINT32_MAX);
+    ptcp_recovery_init(&world.recovery, &world.records);
     ptcp_path_init(&world.path, &ptcp_cubic, 0, 1472, 1200);
+}
+
+static void tear_down(void)
+{
+    ptcp_recovery_free(&world.recovery, &world.path);
+    ptcp_records_free(&world.records);
 }
 
 static void send_at(uint64_t now_us)
@@ -225,7 +233,7 @@ static void three_later_packets_make_one_lost(void)
     CU_ASSERT_EQUAL(ack_at(1050001, 3, 3), 1);
     CU_ASSERT_EQUAL(world.lost, 1);
     CU_ASSERT_EQUAL(world.recovery.in_flight, 0);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void a_late_packet_is_lost_by_time(void)
@@ -239,7 +247,7 @@ static void a_late_packet_is_lost_by_time(void)
     CU_ASSERT_EQUAL(due_us, 1000000 + 50000 + 50000 / 8);
     ptcp_recovery_timeout(&world.recovery, &world.path, due_us, &counter, NULL);
     CU_ASSERT_EQUAL(world.lost, 1);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void a_wrong_loss_is_undone_and_teaches_patience(void)
@@ -255,7 +263,7 @@ static void a_wrong_loss_is_undone_and_teaches_patience(void)
     CU_ASSERT_EQUAL(world.recovery.spurious_packets, 1);
     CU_ASSERT_TRUE(world.path.cc.window_bytes >= window);
     CU_ASSERT_TRUE(world.recovery.reorder_packets > PTCP_REORDER_PACKETS);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void packets_never_sent_can_not_be_acknowledged(void)
@@ -267,7 +275,7 @@ static void packets_never_sent_can_not_be_acknowledged(void)
     ptcp_sent_skip(&world.recovery.ring);
     send_at(1000001);
     CU_ASSERT_EQUAL(ack_at(1050000, 0, 2), -EPROTO);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void silence_leads_to_probes_with_growing_patience(void)
@@ -289,7 +297,7 @@ static void silence_leads_to_probes_with_growing_patience(void)
         send_at(now_us = due_us);
     }
     CU_ASSERT_EQUAL(world.lost, 0);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void a_long_silence_is_persistent_congestion(void)
@@ -302,7 +310,7 @@ static void a_long_silence_is_persistent_congestion(void)
     ack_at(5610000, 10, 10);
     CU_ASSERT_EQUAL(world.recovery.persistent, 1);
     CU_ASSERT_EQUAL(world.path.cc.window_bytes, PTCP_CC_MIN_PACKETS * 1200);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static void connections_of_a_path_count_together(void)
@@ -311,7 +319,7 @@ static void connections_of_a_path_count_together(void)
     struct ptcp_recovery other;
 
     set_up();
-    ptcp_recovery_init(&other, NULL);
+    ptcp_recovery_init(&other, &world.records);
     CU_ASSERT_EQUAL_FATAL(ptcp_sent_reserve(&other.ring, true), 0);
     ptcp_recovery_sent(&other, &world.path, 1000000, &record);
     send_at(1000000);
@@ -324,7 +332,7 @@ static void connections_of_a_path_count_together(void)
     /* One that ends takes its packets along. */
     ptcp_recovery_free(&other, &world.path);
     CU_ASSERT_EQUAL(world.path.delivery.in_flight, 0);
-    ptcp_recovery_free(&world.recovery, &world.path);
+    tear_down();
 }
 
 static CU_TestInfo tests[] = {

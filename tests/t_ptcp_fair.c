@@ -47,7 +47,7 @@ static void listen_with(uint64_t window, uint32_t send_buffer)
     make_victim();
     liar.victim->options.memory_bytes = MEMORY;
     liar.victim->pool.limit = MEMORY / PTCP_CHUNK_BYTES;
-    liar.victim->records_left = RECORDS;
+    liar.victim->records.left = RECORDS;
     ptcp_listen(liar.victim, &options, 0);
     liar.base = live;
 }
@@ -227,11 +227,11 @@ static void records_of_packets_leave_places_for_others(void)
             listen_to();
         }
     }
-    CU_ASSERT_TRUE(liar.victim->records_left < RECORDS / 4);
+    CU_ASSERT_TRUE(liar.victim->records.left < RECORDS / 4);
     CU_ASSERT_TRUE(grown() <= MEMORY / PTCP_RECORDS_SHARE * 3 / 2 + HOGS * CONN_MAX + SLACK);
     open_another(999, ASSOCIATION + 1);
     const struct ptcp_sent_ring *ring = &liar.conn->engine->recovery.ring;
-    while (ring->capacity < 4 * PTCP_SENT_SMALL && liar.conn->error == 0) {
+    while (ring->capacity < 4 * PTCP_RECORDS_SMALL && liar.conn->error == 0) {
         const uint64_t before = ring->next;
 
         send_value(PTCP_FRAME_DATA_BLOCKED, 0);
@@ -239,7 +239,7 @@ static void records_of_packets_leave_places_for_others(void)
         if (ring->next == before)
             break;
     }
-    CU_ASSERT_EQUAL(ring->capacity, 4 * PTCP_SENT_SMALL);
+    CU_ASSERT_EQUAL(ring->capacity, 4 * PTCP_RECORDS_SMALL);
     end_all();
 }
 

@@ -487,6 +487,24 @@ static void a_connection_that_rests_goes_on_as_it_was(void)
     tear_down();
 }
 
+/* No packet tells that nothing is left to do. */
+static void who_reads_late_rests_all_the_same(void)
+{
+    set_up(1, true);
+    connect_both();
+    write_word(a);
+    pair_run_for(&pair, 20000);
+    write_word(b);
+    pair_run_for(&pair, 300000);
+    CU_ASSERT_PTR_NULL(b->engine->recovery.ring.slots); /* all is acknowledged */
+    read_word(b);
+    read_word(a);
+    pair_run_for(&pair, 3000000);
+    CU_ASSERT_PTR_NULL(a->engine);
+    CU_ASSERT_PTR_NULL(b->engine);
+    tear_down();
+}
+
 static void a_connection_that_rests_can_be_aborted(void)
 {
     set_up(1, true);
@@ -678,6 +696,7 @@ static CU_TestInfo tests[] = {
     {"a killed peer is found by keepalive", a_killed_peer_is_found_by_keepalive},
     {"keepalive keeps an idle connection", keepalive_keeps_an_idle_connection},
     {"a connection that rests goes on as it was", a_connection_that_rests_goes_on_as_it_was},
+    {"who reads late rests all the same", who_reads_late_rests_all_the_same},
     {"a connection that rests can be aborted", a_connection_that_rests_can_be_aborted},
     {"the idle timeout ends a silent connection", the_idle_timeout_ends_a_silent_connection},
     {"a window update that is lost does not stop the stream",

@@ -8,7 +8,7 @@ enum { DOUBT_TIMEOUTS = 2 }; /* probe time-outs in a row: another path is looked
  * and a quarter of that by chance. */
 enum { OWN_SILENCES = 16 };
 
-/* Records of sent packets keep their memory for so long: in a transfer it is needed again soon. */
+/* It rests after so long: in a transfer the engine is needed again soon. */
 enum { QUIET_US = 1000000 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -101,13 +101,18 @@ static uint64_t keepalive_due_us(const struct ptcp_conn *conn)
     return min_u64(all_us + ptcp_ms(conn->keepalive_ms), own_us + own_patience_us(conn));
 }
 
-/* What is left of records when nothing is under way is of packets that were given up. */
-static uint64_t quiet_due_us(const struct ptcp_conn *conn)
+/*
+ * What is left of records when nothing is under way is of packets that were given up. It is looked
+ * at when it is due even if it is not quiet yet: it may have become so without a packet.
+ */
+static uint64_t quiet_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 {
-    if (!conn->engine || conn->engine->recovery.in_flight > 0 ||
-        (!conn->engine->recovery.ring.slots && !ptcp_conn_is_quiet(conn)))
+    if (!conn->engine || conn->engine->recovery.in_flight > 0)
         return UINT64_MAX;
-    return max_u64(conn->heard_us, last_eliciting_us(conn)) + QUIET_US;
+    const uint64_t due_us = max_u64(conn->heard_us, last_eliciting_us(conn)) + QUIET_US;
+    const bool helps = conn->engine->recovery.ring.slots || ptcp_conn_is_quiet(conn);
+
+    return due_us > now_us || helps ? due_us : UINT64_MAX;
 }
 
 /* It rests, or at least the records of sent packets go. */
@@ -120,9 +125,9 @@ static void calm_down(struct ptcp_conn *conn)
         ptcp_sent_free(&conn->engine->recovery.ring);
 }
 
-static uint64_t open_due_us(const struct ptcp_conn *conn)
+static uint64_t open_due_us(const struct ptcp_conn *conn, uint64_t now_us)
 {
-    uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn));
+    uint64_t due_us = min_u64(keepalive_due_us(conn), quiet_due_us(conn, now_us));
 
     due_us = min_u64(due_us, user_due_us(conn));
     due_us = min_u64(due_us, idle_due_us(conn));
@@ -150,7 +155,7 @@ uint64_t ptcp_conn_due_us(const struct ptcp_conn *conn, uint64_t now_us)
     if (ptcp_state_is_opening(conn->state))
         due_us = min_u64(due_us, connect_due_us(conn));
     else
-        due_us = min_u64(due_us, open_due_us(conn));
+        due_us = min_u64(due_us, open_due_us(conn, now_us));
     if (conn->engine && conn->engine->acks.due_us > now_us)
         due_us = min_u64(due_us, conn->engine->acks.due_us);
     return due_us;
@@ -198,7 +203,7 @@ bool ptcp_conn_timeout(struct ptcp_conn *conn, uint64_t now_us)
     if (!conn->engine && (ptcp_conn_due_us(conn, now_us) > now_us || !ptcp_conn_wake(conn)))
         return true;
     ptcp_durable_timeout(conn, now_us);
-    if (quiet_due_us(conn) <= now_us && keepalive_due_us(conn) > now_us) {
+    if (quiet_due_us(conn, now_us) <= now_us && keepalive_due_us(conn) > now_us) {
         calm_down(conn);
         if (!conn->engine)
             return true;

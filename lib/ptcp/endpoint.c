@@ -45,13 +45,6 @@ static void make_keys(struct ptcp_endpoint *endpoint)
         stk_store_be64(endpoint->id_key + i, ptcp_endpoint_random(endpoint));
 }
 
-static uint32_t records_in(uint64_t bytes)
-{
-    const uint64_t count = bytes / sizeof(struct ptcp_sent);
-
-    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
-}
-
 int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_endpoint **out)
 {
     struct ptcp_endpoint *endpoint = stk_alloc_zero(sizeof(*endpoint));
@@ -65,7 +58,7 @@ int ptcp_endpoint_new(const struct ptcp_endpoint_options *options, struct ptcp_e
     }
     take_options(endpoint, options);
     ptcp_pool_init(&endpoint->pool, endpoint->options.memory_bytes);
-    endpoint->records_left = records_in(endpoint->options.memory_bytes / PTCP_RECORDS_SHARE);
+    ptcp_records_init(&endpoint->records, endpoint->options.memory_bytes / PTCP_RECORDS_SHARE);
     ptcp_engines_init(&endpoint->engines);
     ptcp_timewaits_init(&endpoint->timewaits, endpoint->options.time_wait_max,
                         endpoint->options.time_wait_us);
@@ -120,6 +113,7 @@ void ptcp_endpoint_free(struct ptcp_endpoint *endpoint)
     ptcp_table_free(&endpoint->table);
     ptcp_spares_free(&endpoint->pool.chunks);
     ptcp_spares_free(&endpoint->engines);
+    ptcp_records_free(&endpoint->records);
     stk_free(endpoint->replies);
     stk_free(endpoint->sending);
     stk_free(endpoint);
@@ -361,8 +355,9 @@ static uint64_t min_us(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 uint64_t ptcp_next_timeout_us(struct ptcp_endpoint *endpoint, uint64_t now_us)
 {
-    const uint64_t trim_us = min_us(ptcp_spares_due_us(&endpoint->pool.chunks, now_us),
-                                    ptcp_spares_due_us(&endpoint->engines, now_us));
+    const uint64_t spares_us = min_us(ptcp_spares_due_us(&endpoint->pool.chunks, now_us),
+                                      ptcp_spares_due_us(&endpoint->engines, now_us));
+    const uint64_t trim_us = min_us(spares_us, ptcp_records_due_us(&endpoint->records, now_us));
 
     return min_us(min_us(ptcp_timewaits_next_us(&endpoint->timewaits), trim_us),
                   ptcp_schedule_next_us(&endpoint->schedule));
@@ -389,6 +384,7 @@ void ptcp_timeout(struct ptcp_endpoint *endpoint, uint64_t now_us)
     ptcp_timewaits_expire(&endpoint->timewaits, &endpoint->table, now_us);
     ptcp_spares_trim(&endpoint->pool.chunks, now_us);
     ptcp_spares_trim(&endpoint->engines, now_us);
+    ptcp_records_trim(&endpoint->records, now_us);
     while ((alarm = ptcp_schedule_pop(&endpoint->schedule, now_us)))
         ring(endpoint, alarm, now_us);
 }

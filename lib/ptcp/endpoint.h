@@ -82,7 +82,7 @@ struct ptcp_endpoint {
     struct ptcp_spares engines;
     uint64_t
         windows; /* of all connections that do not rest: the sum of what they grant at a time */
-    uint32_t records_left; /* of packets sent, that all connections may still keep (sent.h) */
+    struct ptcp_records records; /* of packets sent */
     struct ptcp_timewaits timewaits;
     struct stk_node ready, eventful, opening, accepting, buried;
     struct stk_node starving;   /* whom the memory of the port refused their first byte, in order */

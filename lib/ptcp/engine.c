@@ -44,7 +44,7 @@ static void make_sender(const struct ptcp_conn *conn, struct ptcp_engine *engine
     const struct ptcp_rest *rest = &conn->rest;
     struct ptcp_recovery *recovery = &engine->recovery;
 
-    ptcp_recovery_init(recovery, &conn->endpoint->records_left);
+    ptcp_recovery_init(recovery, &conn->endpoint->records);
     recovery->ring.first = recovery->ring.next = recovery->largest_acked = rest->next_packet;
     recovery->last_eliciting_us = rest->last_eliciting_us;
     recovery->peer_ack_delay_us = rest->peer_ack_delay_us;

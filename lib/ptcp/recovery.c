@@ -7,11 +7,11 @@
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-void ptcp_recovery_init(struct ptcp_recovery *recovery, uint32_t *left)
+void ptcp_recovery_init(struct ptcp_recovery *recovery, struct ptcp_records *records)
 {
     *recovery = (struct ptcp_recovery){
         .loss_us = UINT64_MAX, .reorder_packets = PTCP_REORDER_PACKETS, .reorder_eighths = 1};
-    ptcp_sent_init(&recovery->ring, left);
+    ptcp_sent_init(&recovery->ring, records);
 }
 
 static void leaves_flight(struct ptcp_recovery *recovery, struct ptcp_path *path,

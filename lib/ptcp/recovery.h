@@ -47,8 +47,8 @@ struct ptcp_recovery {
     bool marks; /* packets that leave now bear ECT(0) */
 };
 
-/* `left`: as in ptcp_sent_init(). */
-void ptcp_recovery_init(struct ptcp_recovery *recovery, uint32_t *left);
+/* `records`: as in ptcp_sent_init(). */
+void ptcp_recovery_init(struct ptcp_recovery *recovery, struct ptcp_records *records);
 /* Forgets all packets; what was in flight leaves the path's account. */
 void ptcp_recovery_free(struct ptcp_recovery *recovery, struct ptcp_path *path);
 

@@ -1,49 +1,48 @@
 #include "sent.h"
 
-#include "alloc.h"
 #include "error.h"
 
 #include <assert.h>
 
-void ptcp_sent_init(struct ptcp_sent_ring *ring, uint32_t *left)
+void ptcp_sent_init(struct ptcp_sent_ring *ring, struct ptcp_records *records)
 {
     *ring = (struct ptcp_sent_ring){.live = {PTCP_SENT_NONE, PTCP_SENT_NONE},
                                     .lost = {PTCP_SENT_NONE, PTCP_SENT_NONE},
-                                    .left = left};
+                                    .records = records};
 }
 
-static uint32_t charge(uint32_t capacity) { return capacity > PTCP_SENT_SMALL ? capacity : 0; }
+static void give_back(struct ptcp_sent_ring *ring)
+{
+    if (ring->slots)
+        ptcp_records_put(ring->records, ring->capacity, ring->slots);
+    ring->slots = NULL;
+    ring->capacity = 0;
+}
 
 void ptcp_sent_free(struct ptcp_sent_ring *ring)
 {
     const uint64_t next = ring->next;
 
-    if (ring->left)
-        *ring->left += charge(ring->capacity);
-    stk_free(ring->slots);
-    ptcp_sent_init(ring, ring->left);
+    give_back(ring);
+    ptcp_sent_init(ring, ring->records);
     ring->first = ring->next = next; /* numbers are never used twice */
 }
 
 static int grow(struct ptcp_sent_ring *ring)
 {
-    const uint32_t capacity = ring->capacity ? ring->capacity * 2 : PTCP_SENT_SMALL;
+    const uint32_t capacity = ring->capacity ? ring->capacity * 2 : PTCP_RECORDS_SMALL;
     struct ptcp_sent *slots;
+    const int rc = ptcp_records_take(ring->records, capacity, &slots);
 
-    if (ring->left && charge(capacity) > *ring->left / PTCP_SENT_SHARE)
-        return STK_ELIMIT;
-    slots = stk_alloc(capacity * sizeof(*slots));
-    if (!slots)
-        return -ENOMEM;
+    if (rc < 0)
+        return rc;
     for (uint64_t packet = ring->first; packet < ring->next;) {
         const struct ptcp_sent *record = &ring->slots[packet & (ring->capacity - 1)];
 
         slots[packet & (capacity - 1)] = *record;
         packet += ptcp_sent_count(record);
     }
-    if (ring->left)
-        *ring->left -= charge(capacity) - charge(ring->capacity);
-    stk_free(ring->slots);
+    give_back(ring);
     ring->slots = slots;
     ring->capacity = capacity;
     return 0;
@@ -71,8 +70,10 @@ int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data)
         return 0;
     if (ring->capacity < PTCP_SENT_MAX)
         rc = grow(ring);
-    if (rc == STK_ELIMIT) /* what was lost is only kept in case it was not */
+    if (rc == STK_ELIMIT) { /* what was lost is only kept in case it was not */
         ptcp_sent_trim(ring, UINT64_MAX);
+        rc = ring->slots ? rc : grow(ring);
+    }
     return records_with(ring, 1) <= places_for(ring->capacity, data) ? 0 : rc;
 }
 
@@ -201,4 +202,5 @@ void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us)
             ptcp_sent_done(ring, record);
         ring->first += ptcp_sent_count(record);
     }
+    give_back(ring);
 }

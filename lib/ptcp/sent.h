@@ -1,9 +1,9 @@
 /*
  * Records of the packets that were sent: a ring indexed by packet number, with two lists of those
  * not acknowledged in the order of their numbers: those under way, and those given up for lost. One
- * block of memory, that comes with the first packet and goes when its owner says so; nothing is
- * allocated per packet. It grows while it is a small part of what all rings of a port may still
- * take; a small one is always to be had.
+ * block of memory, that comes with the first packet and goes when an ACK leaves no record, or its
+ * owner says so; nothing is allocated per packet. It grows while it is a small part of what all
+ * rings of a port may still take (records.h); a small one is always to be had.
  *
  * Packets that left together, alike but for their numbers and their places in the stream, share the
  * record of the first one. It is split where their fates part: what is acknowledged or given up is
@@ -14,6 +14,7 @@
 
 #include "fetch.h"
 #include "packet.h"
+#include "records.h"
 #include "sendbuf.h"
 
 #include <assert.h>
@@ -23,8 +24,6 @@
 enum {
     PTCP_SENT_MAX = 32768,    /* packets in the ring */
     PTCP_SENT_RESERVED = 256, /* of these, only for packets without stream data */
-    PTCP_SENT_SMALL = 16,     /* so many are free of charge */
-    PTCP_SENT_SHARE = 8, /* more only as this part of what the rings of a port may still take */
     PTCP_SENT_NONE = 0xffffffff,
 };
 
@@ -84,11 +83,11 @@ struct ptcp_sent_ring {
     uint32_t capacity; /* a power of two, or 0 */
     struct ptcp_sent_list live, lost;
     uint64_t first, next; /* packet numbers: records exist for [first, next) */
-    uint32_t *left;       /* records that the rings of the port may still take; NULL: no bound */
+    struct ptcp_records *records;
 };
 
-/* `left` may be NULL; else it outlives the ring. */
-void ptcp_sent_init(struct ptcp_sent_ring *ring, uint32_t *left);
+/* `records` outlive the ring. */
+void ptcp_sent_init(struct ptcp_sent_ring *ring, struct ptcp_records *records);
 void ptcp_sent_free(struct ptcp_sent_ring *ring);
 /* Makes sure that a packet with (or without) stream data can be recorded: 0 or an error. */
 int ptcp_sent_reserve(struct ptcp_sent_ring *ring, bool data);
@@ -120,7 +119,8 @@ struct ptcp_sent *ptcp_sent_split(struct ptcp_sent_ring *ring, struct ptcp_sent 
 void ptcp_sent_give_up(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
 /* Takes a record out of its list. */
 void ptcp_sent_done(struct ptcp_sent_ring *ring, struct ptcp_sent *record);
-/* Forgets finished records at the old end, and lost ones that were sent before `before_us`. */
+/* Forgets finished records at the old end, and lost ones that were sent before `before_us`. If none
+ * is left, the memory goes. */
 void ptcp_sent_trim(struct ptcp_sent_ring *ring, uint64_t before_us);
 
 static inline struct ptcp_sent *ptcp_sent_slot(const struct ptcp_sent_ring *ring, uint32_t low)
@@ -146,12 +146,6 @@ static inline struct ptcp_sent *ptcp_sent_after(const struct ptcp_sent_ring *rin
                                                 const struct ptcp_sent *record)
 {
     return ptcp_sent_slot(ring, record->next);
-}
-
-/* Holds memory and no record: ptcp_sent_free() gives it back. */
-static inline bool ptcp_sent_is_idle(const struct ptcp_sent_ring *ring)
-{
-    return ring->slots && ring->first == ring->next;
 }
 
 /* Of all packets of a record. */
