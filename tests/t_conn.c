@@ -122,6 +122,13 @@ static void end(void)
     CU_ASSERT_EQUAL(client.closed, 1);
 }
 
+/* Both sides, when they have opened. */
+static void begin_open(const char *recipe)
+{
+    begin(recipe, recipe);
+    run_for(1000);
+}
+
 static void bytes_may_be_written_before_opened(void)
 {
     begin("/memory/x", "/memory/x");
@@ -134,8 +141,7 @@ static void bytes_may_be_written_before_opened(void)
 
 static void a_short_write_is_followed_by_one_writable(void)
 {
-    begin("/memory/x,quota=1k", "/memory/x,quota=1k");
-    run_for(1000);
+    begin_open("/memory/x,quota=1k");
     CU_ASSERT_EQUAL(stk_conn_set_marks(client.conn, 100, 1000), 0);
     stk_conn_pause(server.conn);
     CU_ASSERT_EQUAL(stk_conn_write(client.conn, block, 5000), 1024 + 1000);
@@ -164,8 +170,7 @@ static void marks_must_make_sense(void)
 
 static void unused_bytes_come_again_in_front(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     server.uses = 0;
     stk_conn_write(client.conn, "ab", 2);
     run_for(1000);
@@ -190,8 +195,7 @@ static void unused_bytes_come_again_in_front(void)
 
 static void too_many_unused_bytes_are_an_error(void)
 {
-    begin("/memory/x,quota=1M", "/memory/x,quota=1M");
-    run_for(1000);
+    begin_open("/memory/x,quota=1M");
     server.uses = 0;
     stk_conn_set_marks(client.conn, 0, sizeof block);
     stk_conn_write(client.conn, block, sizeof block);
@@ -204,8 +208,7 @@ static void too_many_unused_bytes_are_an_error(void)
 /* It waits for the peer, and asks nobody to take them meanwhile. */
 static void a_close_lets_unused_bytes_lie(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     server.uses = 0;
     stk_conn_write(client.conn, "ab", 2);
     run_for(1000);
@@ -221,8 +224,7 @@ static void a_close_lets_unused_bytes_lie(void)
 
 static void a_resume_alone_asks_for_nothing_twice(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     stk_conn_pause(server.conn);
     stk_conn_resume(server.conn);
     run_for(1000);
@@ -235,8 +237,7 @@ static void a_resume_alone_asks_for_nothing_twice(void)
 
 static void a_close_waits_for_the_peers_end(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     stk_conn_write(client.conn, "bye", 3);
     stk_conn_close(client.conn);
     CU_ASSERT_EQUAL(stk_conn_write(client.conn, "x", 1), STK_ESHUTDOWN);
@@ -256,8 +257,7 @@ static void a_close_waits_for_the_peers_end(void)
 
 static void a_close_that_nobody_answers_ends_at_its_deadline(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     stk_conn_close(client.conn);
     run_for(20 * SECOND);
     CU_ASSERT_EQUAL(client.closed, 1);
@@ -268,8 +268,7 @@ static void a_close_that_nobody_answers_ends_at_its_deadline(void)
 
 static void a_close_that_makes_no_progress_is_an_abort(void)
 {
-    begin("/memory/x,quota=10", "/memory/x,quota=10");
-    run_for(1000);
+    begin_open("/memory/x,quota=10");
     stk_conn_pause(server.conn);
     stk_conn_write(client.conn, block, 100);
     stk_conn_set_close_timeout(client.conn, 3 * SECOND);
@@ -349,8 +348,7 @@ static void opening_has_a_deadline_that_names_the_layer(void)
 
 static void an_error_behind_the_peers_end_is_told(void)
 {
-    begin("/memory/x,quota=10", "/memory/x,quota=10");
-    run_for(1000);
+    begin_open("/memory/x,quota=10");
     stk_conn_pause(client.conn);
     stk_conn_write(server.conn, block, 50); /* so that the server is not done */
     stk_conn_write(client.conn, "end", 3);
@@ -364,8 +362,7 @@ static void an_error_behind_the_peers_end_is_told(void)
 
 static void a_paused_writer_learns_of_an_error_by_writing(void)
 {
-    begin("/memory/x,quota=10", "/memory/x,quota=10");
-    run_for(1000);
+    begin_open("/memory/x,quota=10");
     stk_conn_pause(client.conn);
     stk_conn_set_marks(client.conn, 1, 100);
     CU_ASSERT_EQUAL(stk_conn_write(client.conn, block, 500), 110);
@@ -383,8 +380,7 @@ static void a_paused_writer_learns_of_an_error_by_writing(void)
 
 static void a_failure_of_the_callers_own_keeps_its_words(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     stk_conn_fail(client.conn, -EPROTO, "chess", "no such move: %s", "e9");
     stk_conn_fail(client.conn, -EIO, "later", "not the first");
     run_for(1000);
@@ -396,8 +392,7 @@ static void a_failure_of_the_callers_own_keeps_its_words(void)
 
 static void connections_survive_their_listener(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     CU_ASSERT_PTR_EQUAL(stk_conn_listener(server.conn), listener);
     stk_listener_close(listener);
     listener = NULL;
@@ -412,8 +407,7 @@ static void a_protocol_may_hand_over_to_another(void)
 {
     static struct side second;
 
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     second = (struct side){.uses = SIZE_MAX};
     server.uses = 1;
     stk_conn_write(client.conn, "abc", 3);
@@ -431,8 +425,7 @@ static void a_protocol_may_hand_over_to_another(void)
 
 static void a_loop_that_goes_tells_its_connections(void)
 {
-    begin("/memory/x", "/memory/x");
-    run_for(1000);
+    begin_open("/memory/x");
     stk_listener_close(listener);
     listener = NULL;
     run_for(1000);
