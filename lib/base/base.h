@@ -8,6 +8,7 @@
 #include "error.h"
 #include "fetch.h"
 #include "fifo.h"
+#include "iov.h"
 #include "list.h"
 #include "log.h"
 #include "prng.h"

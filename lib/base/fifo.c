@@ -1,6 +1,7 @@
 #include "fifo.h"
 
 #include "alloc.h"
+#include "iov.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -89,15 +90,6 @@ long stk_fifo_put(struct stk_fifo *fifo, const void *data, size_t len)
     return stk_fifo_putv(fifo, &one, 1);
 }
 
-static size_t total(const struct iovec *iov, int count)
-{
-    size_t bytes = 0;
-
-    for (int i = 0; i < count; i++)
-        bytes += iov[i].iov_len;
-    return bytes;
-}
-
 static void append(struct stk_fifo *fifo, const struct iovec *iov, size_t bytes)
 {
     for (; bytes > 0; iov++) {
@@ -112,7 +104,7 @@ static void append(struct stk_fifo *fifo, const struct iovec *iov, size_t bytes)
 
 long stk_fifo_putv(struct stk_fifo *fifo, const struct iovec *iov, int count)
 {
-    size_t bytes = min_size(total(iov, count), stk_fifo_room(fifo));
+    size_t bytes = min_size(stk_iov_bytes(iov, count), stk_fifo_room(fifo));
 
     if (bytes == 0)
         return 0;
@@ -163,7 +155,7 @@ void stk_fifo_drop_tail(struct stk_fifo *fifo, size_t len)
 
 size_t stk_fifo_get(struct stk_fifo *fifo, const struct iovec *iov, int count)
 {
-    const size_t bytes = min_size(total(iov, count), fifo->len);
+    const size_t bytes = min_size(stk_iov_bytes(iov, count), fifo->len);
     const uint8_t *from = stk_fifo_data(fifo);
 
     for (size_t left = bytes; left > 0; iov++) {

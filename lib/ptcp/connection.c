@@ -4,6 +4,7 @@
 #include "endpoint.h"
 #include "error.h"
 #include "invitation.h"
+#include "iov.h"
 #include "silence.h"
 
 #include <assert.h>
@@ -313,18 +314,9 @@ void ptcp_conn_take_params(struct ptcp_conn *conn, const struct ptcp_params *par
 /* --- The user's calls
  * ------------------------------------------------------------------------------ */
 
-static size_t total_len(const struct iovec *iov, int count)
-{
-    size_t total = 0;
-
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 long ptcp_conn_send(struct ptcp_conn *conn, uint64_t now_us, const struct iovec *iov, int count)
 {
-    const size_t wish = total_len(iov, count);
+    const size_t wish = stk_iov_bytes(iov, count);
     long took;
 
     (void)now_us;

@@ -4,6 +4,7 @@
 #include "bridge.h"
 #include "dial.h"
 #include "error.h"
+#include "iov.h"
 #include "ptcp.h"
 #include "qlog.h"
 #include "resolver.h"
@@ -261,19 +262,10 @@ static void consume(struct stk_layer *layer, size_t len)
     ptcp_bridge_wake(ptcp->bridge);
 }
 
-static size_t total_len(const struct iovec *iov, int count)
-{
-    size_t total = 0;
-
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 static long send_bytes(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
     struct ptcp_layer *ptcp = ptcp_of(layer);
-    const size_t wish = total_len(iov, count);
+    const size_t wish = stk_iov_bytes(iov, count);
     long took;
 
     if (!ptcp->conn)

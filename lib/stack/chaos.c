@@ -6,6 +6,7 @@
  * never loses or changes a byte unless told to with fail= or corrupt=.
  */
 #include "clip.h"
+#include "iov.h"
 #include "layer.h"
 #include "wrappers.h"
 
@@ -95,7 +96,7 @@ static long chaos_recv(struct stk_layer *layer, const struct iovec *iov, int cou
 static long chaos_send(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
     struct chaos *c = chaos_of(layer);
-    const size_t all = iov_bytes(iov, count);
+    const size_t all = stk_iov_bytes(iov, count);
     struct iovec clipped[CLIP_MAX];
     int used;
 

@@ -28,13 +28,4 @@ static inline size_t clip_iov(struct iovec out[CLIP_MAX], const struct iovec *io
     return total;
 }
 
-static inline size_t iov_bytes(const struct iovec *iov, int count)
-{
-    size_t total = 0;
-
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 #endif

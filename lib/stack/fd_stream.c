@@ -1,5 +1,7 @@
 #include "fd_stream.h"
 
+#include "iov.h"
+
 #include <assert.h>
 #include <linux/sockios.h>
 #include <pthread.h>
@@ -184,15 +186,6 @@ static long read_once(struct stack_stream *s, const struct iovec *iov, int count
     return n < 0 ? -errno : n;
 }
 
-static size_t total_of(const struct iovec *iov, int count)
-{
-    size_t total = 0;
-
-    for (int i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    return total;
-}
-
 static long found_nothing(struct stack_stream *s)
 {
     s->told = s->resting = false;
@@ -218,7 +211,7 @@ long stack_stream_recv(struct stack_stream *s, const struct iovec *iov, int coun
         return s->failure;
     if (s->in_fd < 0)
         return s->failure ? s->failure : -ECONNABORTED;
-    if (total_of(iov, count) == 0)
+    if (stk_iov_bytes(iov, count) == 0)
         return STK_AGAIN;
     if (count > SLICES_MAX)
         count = SLICES_MAX;
@@ -229,7 +222,7 @@ long stack_stream_recv(struct stack_stream *s, const struct iovec *iov, int coun
     for (int i = 0; n == -EINTR && i < INTERRUPTS_MAX; i++)
         n = read_once(s, iov, count);
     if (n > 0) {
-        s->drained = (size_t)n < total_of(iov, count);
+        s->drained = (size_t)n < stk_iov_bytes(iov, count);
         return n;
     }
     if (n == 0)
@@ -321,7 +314,7 @@ static long end_sending(struct stack_stream *s, long taken)
 
 long stack_stream_send(struct stack_stream *s, const struct iovec *iov, int count, unsigned flags)
 {
-    const size_t want = total_of(iov, count);
+    const size_t want = stk_iov_bytes(iov, count);
     long n = -EINTR;
 
     if (s->failure)

@@ -3,6 +3,7 @@
  * through, after a first burst. Bytes wait in the sender and in the layers below, not here.
  */
 #include "clip.h"
+#include "iov.h"
 #include "layer.h"
 #include "wrappers.h"
 
@@ -120,7 +121,7 @@ static long limit_send(struct stk_layer *layer, const struct iovec *iov, int cou
 {
     struct limit *l = limit_of(layer);
     const uint64_t tokens = available(&l->out, stk_loop_now_us(stk_layer_loop(layer)));
-    const size_t all = iov_bytes(iov, count);
+    const size_t all = stk_iov_bytes(iov, count);
     struct iovec clipped[CLIP_MAX];
     int used;
 

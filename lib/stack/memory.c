@@ -6,6 +6,7 @@
  * peer's queue holds everything and its end.
  */
 #include "clip.h"
+#include "iov.h"
 #include "layer.h"
 #include "transports.h"
 
@@ -181,7 +182,7 @@ static long memory_send(struct stk_layer *layer, const struct iovec *iov, int co
         return m->failure;
     if (m->finished)
         return STK_ESHUTDOWN;
-    all = iov_bytes(iov, count);
+    all = stk_iov_bytes(iov, count);
     if (peer == NULL && all > 0)
         return m->failure = stk_layer_fail(layer, -EPIPE, "the other side is gone");
     want = clip_iov(clipped, iov, count, m->chunk, &used);

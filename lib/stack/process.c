@@ -5,6 +5,7 @@
  * The child outlives its layer until it is reaped, so what watches it is a block of its own.
  */
 #include "fd_stream.h"
+#include "iov.h"
 #include "transports.h"
 
 #include <assert.h>
@@ -380,11 +381,8 @@ static long recv_bytes(struct stk_layer *layer, const struct iovec *iov, int cou
 static long send_bytes(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
     struct process *process = process_of(layer);
-    size_t want = 0;
 
-    for (int i = 0; i < count; i++)
-        want += iov[i].iov_len;
-    if (process->stdin_broken && want > 0)
+    if (process->stdin_broken && stk_iov_bytes(iov, count) > 0)
         return process->exited ? verdict(process) : STK_AGAIN;
     return stack_stream_send(&process->stream, iov, count, flags);
 }

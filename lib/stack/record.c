@@ -5,6 +5,7 @@
  */
 #include "capture.h"
 #include "clip.h"
+#include "iov.h"
 #include "layer.h"
 #include "wrappers.h"
 
@@ -137,7 +138,7 @@ static long record_recv(struct stk_layer *layer, const struct iovec *iov, int co
 
 static long record_send(struct stk_layer *layer, const struct iovec *iov, int count, unsigned flags)
 {
-    const size_t all = iov_bytes(iov, count);
+    const size_t all = stk_iov_bytes(iov, count);
     const long sent = stk_layer_send_below(layer, iov, count, flags);
     if (sent > 0)
         note(layer, CAPTURE_OUT, iov, count, (size_t)sent);

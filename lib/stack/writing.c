@@ -1,5 +1,7 @@
 #include "conn.h"
 
+#include "iov.h"
+
 #include <assert.h>
 
 /* A layer that fails in send() has set the error already, unless it only returned a code. */
@@ -16,11 +18,7 @@ static long failed(struct stk_conn *conn, long status)
 
 static long send_now(struct stk_conn *conn, const struct iovec *iov, int count, unsigned flags)
 {
-    size_t want = 0;
-
-    for (int i = 0; i < count; i++)
-        want += iov[i].iov_len;
-
+    const size_t want = stk_iov_bytes(iov, count);
     const long sent = layer_send(conn->top, iov, count, flags);
     if (sent == STK_AGAIN) {
         conn->write_blocked = true;
@@ -110,13 +108,11 @@ static long buffer_rest(struct stk_conn *conn, const struct iovec *iov, int coun
 long stk_conn_writev(struct stk_conn *conn, const struct iovec *iov, int count)
 {
     const int status = writing_status(conn);
-    size_t want = 0;
+    const size_t want = stk_iov_bytes(iov, count);
     long sent = 0;
 
     if (status < 0)
         return status;
-    for (int i = 0; i < count; i++)
-        want += iov[i].iov_len;
     if (want == 0)
         return 0;
     if (can_send(conn) && stk_fifo_len(&conn->unwritten) == 0) {

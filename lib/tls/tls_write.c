@@ -1,5 +1,6 @@
 #include "tls_write.h"
 
+#include "iov.h"
 #include "tls_bio.h"
 
 #include <assert.h>
@@ -32,10 +33,8 @@ static void advance(struct cursor *c, size_t len)
 
 static struct cursor cursor_of(const struct iovec *iov, int count)
 {
-    struct cursor c = {iov, count, 0, 0};
+    struct cursor c = {iov, count, 0, stk_iov_bytes(iov, count)};
 
-    for (int i = 0; i < count; i++)
-        c.left += iov[i].iov_len;
     advance(&c, 0);
     return c;
 }
