@@ -110,6 +110,19 @@ static void a_silent_path_is_asked_about_once(void)
     pair_free(&pair);
 }
 
+/* Whoever has moved after its first bytes would wait for the keep-alive. */
+static void the_first_bytes_are_enough_for_the_first_question(void)
+{
+    set_up();
+    bring(0, 1);
+    CU_ASSERT_EQUAL(pings, 1);
+    bring(0, MIDDLE_BYTES - 1);
+    CU_ASSERT_EQUAL(pings, 1);
+    bring(0, 1);
+    CU_ASSERT_EQUAL(pings, 2);
+    pair_free(&pair);
+}
+
 /* All are in the middle; one PING is enough for all. */
 static void one_asks_for_all(void)
 {
@@ -241,6 +254,8 @@ static CU_TestInfo tests[] = {
     {"who sent something before it asks nevertheless",
      who_sent_something_before_it_asks_nevertheless},
     {"who has sent something since asks by that", who_has_sent_something_since_asks_by_that},
+    {"the first bytes are enough for the first question",
+     the_first_bytes_are_enough_for_the_first_question},
     {"one asks for all", one_asks_for_all},
     {"who waits asks nothing while another is heard",
      who_waits_asks_nothing_while_another_is_heard},

@@ -233,7 +233,7 @@ static void who_asks_has_the_ack_at_once_if_there_is_anything_to_acknowledge(voi
     CU_ASSERT_EQUAL_FATAL(ptcp_conn_send(from, pair.now_us, &iov, 1), 3);
     pair_run_for(&pair, MS);
     CU_ASSERT_EQUAL(from->engine->out.una, 3);
-    pair_run_for(&pair, 100 * MS);
+    pair_run_for(&pair, 20 * MS);
     CU_ASSERT_EQUAL(asked, 2); /* the ACK asked, too */
     pair_free(&pair);
 }
