@@ -100,6 +100,24 @@ static void numbers_and_offsets_go_on_beyond_their_bits_on_the_wire(void)
         }
 }
 
+/* ACKs could not tell of them. */
+static void packets_beyond_the_last_number_are_ignored(void)
+{
+    static uint8_t block[20000];
+
+    for (int sealed = 0; sealed < 2; sealed++) {
+        connect_some(sealed, 1);
+        set_numbers(a[0], b[0], PTCP_NUMBER_MAX - 3, 7);
+        CU_ASSERT_EQUAL(ptcp_conn_send(a[0], pair.now_us, &(struct iovec){block, sizeof block}, 1),
+                        sizeof block);
+        pair_run_for(&pair, 5 * SECOND);
+        CU_ASSERT_EQUAL(ptcp_conn_expected(b[0]), PTCP_NUMBER_MAX);
+        const uint64_t came = pair_read(&pair, b[0]);
+        CU_ASSERT_TRUE(came > 0 && came < sizeof block);
+        pair_free(&pair);
+    }
+}
+
 static struct {
     uint8_t bytes[1500];
     size_t size;
@@ -217,6 +235,7 @@ static CU_TestInfo tests[] = {
      connections_whose_ids_share_a_half_are_told_apart},
     {"numbers and offsets go on beyond their bits on the wire",
      numbers_and_offsets_go_on_beyond_their_bits_on_the_wire},
+    {"packets beyond the last number are ignored", packets_beyond_the_last_number_are_ignored},
     {"what comes much too late is not taken for new",
      what_comes_much_too_late_is_not_taken_for_new},
     {"who is gone still answers bytes that lie far on",

@@ -48,6 +48,7 @@ static struct ptcp_conn *find(struct ptcp_endpoint *endpoint, const struct stk_r
 static bool is_next(const struct train *train, const uint8_t *at, size_t size)
 {
     return size > PTCP_STREAM_HEADER_BYTES && at[0] == PTCP_STREAM &&
+           train->packet < PTCP_NUMBER_MAX &&
            ((stk_load_be64(at + PTCP_SHORT_ID_AT) ^ train->id) & train->id_mask) == 0 &&
            ((stk_load_be24(at + PTCP_SHORT_NUMBER_AT) ^ train->packet) & NUMBER_MASK) == 0 &&
            stk_load_be32(at + PTCP_SHORT_HEADER_BYTES) ==
