@@ -207,6 +207,26 @@ static void an_ack_of_what_the_old_path_carried_counts_yet(void)
     end(1);
 }
 
+/* B answers to where A was until A has proved that it is there no more; and A has nothing to add.
+ */
+static void what_came_before_the_switch_is_acknowledged_after_it(void)
+{
+    set_up(0);
+    connect_one(0, NULL);
+    pair_run_for(&pair, 200 * MS);
+    pair.net.cut[PAIR_B] = true;
+    write_bytes(a[0], 3000);
+    pair_run_for(&pair, 40 * MS);
+    CU_ASSERT_EQUAL(pair_read(&pair, b[0]), 3000);
+    pair.net.cut[PAIR_B] = false;
+    CU_ASSERT_TRUE(a[0]->path->delivery.in_flight > 3000);
+    ptcp_association_moved(pair.end[PAIR_B], pair.now_us, pair.association, true);
+    pair_run_for(&pair, pair.net.delay_us + MS);
+    CU_ASSERT_EQUAL(a[0]->path->delivery.in_flight, 0);
+    CU_ASSERT_EQUAL(a[0]->engine->recovery.pto_count, 0);
+    end(1);
+}
+
 static CU_TestInfo tests[] = {
     {"a probe over the old path says nothing of the new one",
      a_probe_over_the_old_path_says_nothing_of_the_new_one},
@@ -223,6 +243,8 @@ static CU_TestInfo tests[] = {
      who_alone_is_not_answered_changes_nothing_for_others},
     {"an ACK of what the old path carried counts yet",
      an_ack_of_what_the_old_path_carried_counts_yet},
+    {"what came before the switch is acknowledged after it",
+     what_came_before_the_switch_is_acknowledged_after_it},
     CU_TEST_INFO_NULL,
 };
 

@@ -82,6 +82,8 @@ void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
     conn->path_changes += conn->path_changes < UINT16_MAX;
     PTCP_TRACE(conn->trace, migrated, conn);
     conn->due |= ptcp_state_is_open(conn->state) ? PTCP_DUE_PING : PTCP_DUE_PARAMS;
+    if (conn->engine) /* the last ACKs went to where the peer is no more */
+        ptcp_acks_hurry(&conn->engine->acks, endpoint->now_us);
     ptcp_endpoint_touch(endpoint, conn);
 }
 
