@@ -52,6 +52,29 @@ static void bytes_that_wait_hold_a_place(void)
     CU_ASSERT_PTR_EQUAL(ptcp_turns_invite(&turns, 2), &turn[2]);
 }
 
+/* Their users write unasked, again and again, and never wait for room. */
+static void who_has_asked_for_long_needs_no_place(void)
+{
+    const unsigned most = PTCP_ASKING_ROUNDS * 4;
+    unsigned ended = 0;
+
+    init_turns();
+    ptcp_turns_join(&turns, &turn[0]);
+    ptcp_turns_join(&turns, &turn[1]);
+    ptcp_turns_ask(&turns, &turn[2]);
+    ptcp_turn_init(&turn[3], PTCP_PRIORITY_DEFAULT + 1);
+    ptcp_turns_ask(&turns, &turn[3]);
+    for (; !ptcp_turns_invite(&turns, 2) && ended < 2 * most; ended++)
+        ptcp_turns_spend(&turns, ptcp_turns_next(&turns), PTCP_QUANTUM_BYTES, 1);
+    CU_ASSERT_EQUAL(turn[2].state, PTCP_TURN_INVITED);
+    CU_ASSERT_EQUAL(ended, most + 1);
+    /* The less urgent one goes on waiting. */
+    for (ended = 0; ended < 2 * most; ended++) {
+        CU_ASSERT_PTR_NULL(ptcp_turns_invite(&turns, 2));
+        ptcp_turns_spend(&turns, ptcp_turns_next(&turns), PTCP_QUANTUM_BYTES, 1);
+    }
+}
+
 static void the_urgent_need_no_place_of_others(void)
 {
     init_turns();
@@ -117,9 +140,11 @@ static void do_something(struct stk_prng *prng)
         break;
     case 3:
         one = ptcp_turns_invite(&turns, places);
-        for (int i = 0; one && i <= one->priority; i++)
+        for (int i = 0; one && i < one->priority; i++)
             held += turns.queues[i].held;
-        CU_ASSERT_TRUE(held <= places);
+        CU_ASSERT_TRUE(held < places || !one);
+        CU_ASSERT_TRUE(!one || held + turns.queues[one->priority].held <= places ||
+                       turns.ended - one->asked_at > PTCP_ASKING_ROUNDS * turns.busy);
         break;
     case 4:
         one = ptcp_turns_next(&turns);
@@ -612,6 +637,7 @@ static void another_message_waits_for_those_with_places(void)
 static CU_TestInfo tests[] = {
     {"who asked first is invited first", who_asked_first_is_invited_first},
     {"bytes that wait hold a place", bytes_that_wait_hold_a_place},
+    {"who has asked for long needs no place", who_has_asked_for_long_needs_no_place},
     {"the urgent need no place of others", the_urgent_need_no_place_of_others},
     {"another urgency changes no state", another_urgency_changes_no_state},
     {"all counts are right after any calls", all_counts_are_right_after_any_calls},

@@ -52,6 +52,9 @@ static void move(struct ptcp_turns *turns, struct ptcp_turn *turn, enum ptcp_tur
     else if (state == PTCP_TURN_ASKS)
         stk_list_append(&queue->asking, &turn->node);
     turn->state = (uint8_t)state;
+    turns->ended += before == PTCP_TURN_WAITS;
+    if (state == PTCP_TURN_ASKS)
+        turn->asked_at = turns->ended;
 }
 
 void ptcp_turns_join(struct ptcp_turns *turns, struct ptcp_turn *turn)
@@ -74,21 +77,32 @@ void ptcp_turns_ask(struct ptcp_turns *turns, struct ptcp_turn *turn)
     move(turns, turn, PTCP_TURN_ASKS);
 }
 
+static struct ptcp_turn *first_asking(const struct ptcp_turn_queue *queue)
+{
+    return stk_list_empty(&queue->asking)
+               ? NULL
+               : STK_CONTAINER(queue->asking.next, struct ptcp_turn, node);
+}
+
+static bool has_asked_for_long(const struct ptcp_turns *turns, const struct ptcp_turn *turn)
+{
+    return turns->ended - turn->asked_at > PTCP_ASKING_ROUNDS * turns->busy;
+}
+
 struct ptcp_turn *ptcp_turns_invite(struct ptcp_turns *turns, uint32_t places)
 {
     uint32_t held = 0;
 
     for (int i = 0; i < PTCP_PRIORITIES && turns->asked > 0; i++) {
-        const struct ptcp_turn_queue *queue = &turns->queues[i];
+        struct ptcp_turn *turn = first_asking(&turns->queues[i]);
 
-        held += queue->held;
         if (held >= places)
             return NULL;
-        if (stk_list_empty(&queue->asking))
-            continue;
-        struct ptcp_turn *turn = STK_CONTAINER(queue->asking.next, struct ptcp_turn, node);
-        move(turns, turn, PTCP_TURN_INVITED);
-        return turn;
+        held += turns->queues[i].held;
+        if (turn && (held < places || has_asked_for_long(turns, turn))) {
+            move(turns, turn, PTCP_TURN_INVITED);
+            return turn;
+        }
     }
     return NULL;
 }

@@ -28,7 +28,8 @@ enum {
     PTCP_QUANTUM_BYTES = 65507, /* of a turn: one run, or several where that takes no time: */
     PTCP_QUANTUM_US = 80,
     PTCP_QUANTUM_RUNS_MAX = 8,
-    PTCP_SWIFT_SHARE = 4, /* swift until the rate is such a part of what one run a turn takes */
+    PTCP_ASKING_ROUNDS = 2, /* who has asked for so long is invited without a place */
+    PTCP_SWIFT_SHARE = 4,   /* swift until the rate is such a part of what one run a turn takes */
 };
 
 enum ptcp_turn_state { PTCP_TURN_IDLE, PTCP_TURN_WAITS, PTCP_TURN_ASKS, PTCP_TURN_INVITED };
@@ -46,6 +47,7 @@ struct ptcp_turns {
     uint32_t count;         /* connections that wait */
     uint32_t asked;         /* that ask */
     uint32_t busy;          /* that are not IDLE */
+    uint32_t ended;         /* turns, low bits */
     uint32_t quantum;       /* bytes of a turn: whole runs */
     bool swift;             /* turns have several runs, or nearly so */
 };
@@ -54,6 +56,7 @@ struct ptcp_turns {
 struct ptcp_turn {
     struct stk_node node; /* in `waiting` or `asking` of its priority */
     int32_t credit;       /* bytes of its quantum that are left, or owed */
+    uint32_t asked_at;    /* how many turns had ended when it began to ask */
     uint8_t priority;
     uint8_t state; /* enum ptcp_turn_state */
 };
@@ -90,7 +93,9 @@ void ptcp_turns_leave(struct ptcp_turns *turns, struct ptcp_turn *turn);
 void ptcp_turns_ask(struct ptcp_turns *turns, struct ptcp_turn *turn);
 /*
  * Who is to write next: the most urgent, and the one that asked first, if there are `places` for
- * its urgency and all above it. NULL: nobody. It is INVITED now; leave() follows when it was told.
+ * its urgency and all above it. Where these are held by users of its urgency who write unasked, it
+ * waits for PTCP_ASKING_ROUNDS turns of each. NULL: nobody. It is INVITED now; leave() follows when
+ * it was told.
  */
 struct ptcp_turn *ptcp_turns_invite(struct ptcp_turns *turns, uint32_t places);
 /* Whose turn it is; NULL if nobody waits. */
