@@ -120,6 +120,108 @@ static void what_is_under_way_elsewhere_takes_no_room(void)
     end(1);
 }
 
+/* The clock stands still in a turn: what left in it before the move went the old way. */
+static void what_left_at_the_moment_of_the_move_went_the_old_way(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    const struct ptcp_recovery *recovery = &a[0]->engine->recovery;
+    const struct ptcp_path *path = a[0]->path;
+    while (recovery->last_eliciting_us < pair.now_us) {
+        CU_ASSERT_TRUE_FATAL(pair_step(&pair, MINUTE));
+        pair_read(&pair, b[0]);
+        write_more(a[0]);
+        pair_flush(&pair, PAIR_A);
+    }
+    move();
+    pair.net.cut[PAIR_A] = true;
+    const uint64_t delivered = path->delivery.delivered;
+    while (recovery->largest_acked < recovery->elsewhere_end)
+        CU_ASSERT_TRUE_FATAL(pair_step(&pair, pair.now_us + SECOND));
+    CU_ASSERT_EQUAL(recovery->elsewhere, 0);
+    CU_ASSERT_EQUAL(path->delivery.delivered, delivered);
+    CU_ASSERT_FALSE(path->rtt.sampled);
+    end(1);
+}
+
+static void what_left_with_another_association_says_nothing_of_the_new_path(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    CU_ASSERT_EQUAL_FATAL(ptcp_paths_move(pair.end[PAIR_A], a[0], pair.association + 1), 0);
+    const struct ptcp_recovery *recovery = &a[0]->engine->recovery;
+    const struct ptcp_sent *record = ptcp_sent_newest_lost(&recovery->ring);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(record);
+    for (; record; record = ptcp_sent_before(&recovery->ring, record))
+        CU_ASSERT_FALSE(ptcp_recovery_went_here(recovery, a[0]->path, record));
+    end(1);
+}
+
+static void who_rests_while_it_moves_is_acknowledged_often_again(void)
+{
+    set_up(5000000);
+    connect_one(0, NULL);
+    fill_path_for(500 * MS);
+    while (pair_step(&pair, pair.now_us + 2 * SECOND))
+        pair_read(&pair, b[0]);
+    CU_ASSERT_PTR_NULL_FATAL(a[0]->engine);
+    CU_ASSERT_TRUE(a[0]->asked_every > PTCP_ACK_PACKETS);
+    move();
+    pair_run_for(&pair, 20 * MS);
+    CU_ASSERT_EQUAL(a[0]->asked_every, PTCP_ACK_PACKETS);
+    CU_ASSERT_EQUAL(b[0]->engine->acks.every, PTCP_ACK_PACKETS);
+    end(1);
+}
+
+static uint64_t address;
+
+static uint64_t who_is_there(void *context, uint64_t association)
+{
+    (void)context;
+    (void)association;
+    return address;
+}
+
+/* The peer acknowledges nothing any more from when the path jumps. */
+static unsigned jumps_after_move_to(uint64_t to)
+{
+    const struct ptcp_path *path = a[0]->path;
+    bool jumped = false;
+
+    address = to;
+    move();
+    for (int i = 0; i < 200; i++) {
+        fill_path_for(MS);
+        jumped |= path->careful.phase == PTCP_CAREFUL_UNVALIDATED;
+        pair.net.cut[PAIR_B] = jumped;
+    }
+    pair.net.cut[PAIR_B] = false;
+    return jumped;
+}
+
+static void what_was_tried_in_vain_is_tried_nowhere_else(void)
+{
+    const uint8_t key[16] = {0};
+    struct ptcp_history *history = ptcp_history_new(key);
+    struct ptcp_memory memory;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(history);
+    address = 1;
+    set_up_with(5000000, (struct ptcp_endpoint_options){
+                             .max_datagram = 1472, .history = history, .who = who_is_there});
+    connect_one(0, NULL);
+    fill_path_for(SECOND);
+    CU_ASSERT_EQUAL(jumps_after_move_to(2), 1);
+    CU_ASSERT_EQUAL(jumps_after_move_to(3), 0);
+    /* Nor by others, where it was tried. */
+    CU_ASSERT_FALSE(ptcp_history_take(history, 2, pair.now_us, &memory));
+    CU_ASSERT_EQUAL(jumps_after_move_to(2), 0);
+    end(1);
+    ptcp_history_leave(history);
+}
+
 static void a_small_window_is_acknowledged_often_again(void)
 {
     set_up(5000000);
@@ -234,6 +336,13 @@ static CU_TestInfo tests[] = {
     {"bytes that the old path delivers are not the new one's",
      bytes_that_the_old_path_delivers_are_not_the_new_one_s},
     {"what is under way elsewhere takes no room", what_is_under_way_elsewhere_takes_no_room},
+    {"what left at the moment of the move went the old way",
+     what_left_at_the_moment_of_the_move_went_the_old_way},
+    {"what left with another association says nothing of the new path",
+     what_left_with_another_association_says_nothing_of_the_new_path},
+    {"who rests while it moves is acknowledged often again",
+     who_rests_while_it_moves_is_acknowledged_often_again},
+    {"what was tried in vain is tried nowhere else", what_was_tried_in_vain_is_tried_nowhere_else},
     {"a small window is acknowledged often again", a_small_window_is_acknowledged_often_again},
     {"the size is searched before what is lost is sent again",
      the_size_is_searched_before_what_is_lost_is_sent_again},

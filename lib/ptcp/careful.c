@@ -195,6 +195,12 @@ void ptcp_careful_marked(struct ptcp_path *path, uint64_t now_us)
         retreat(path, now_us);
 }
 
+void ptcp_careful_break_off(struct ptcp_careful *careful)
+{
+    if (is_jumping(careful))
+        careful->memory.bytes = min_u64(careful->memory.bytes, careful->pipe_bytes);
+}
+
 /* --- Pace and memory ------------------------------------------------------------------------- */
 
 /* The jump is spread over a round trip, and what follows it over another. */
@@ -221,6 +227,7 @@ bool ptcp_careful_remember(const struct ptcp_path *path, uint64_t now_us,
         memory->bytes = bytes;
         memory->rtt_us = (uint32_t)min_u64(path->rtt.min_us, UINT32_MAX);
         memory->at_us = now_us;
+        return true;
     }
-    return memory->bytes > 0;
+    return memory->bytes > 0 && !careful->borrowed;
 }

@@ -37,12 +37,15 @@ struct ptcp_careful {
     uint8_t phase;         /* enum ptcp_careful_phase */
     bool asked;            /* the history was, or there is none */
     bool off;              /* the user wants none of it */
+    bool borrowed;         /* the memory is of a path before this one, not yet of this one, too */
 };
 
 /* Of a path of which nothing is known, but for its initial window. */
 void ptcp_careful_init(struct ptcp_path *path, bool off);
 /* The history knows the path: this is what it was like. */
 void ptcp_careful_begin(struct ptcp_path *path, const struct ptcp_memory *memory);
+/* The association leaves the path: of a jump, only what has arrived may be tried again. */
+void ptcp_careful_break_off(struct ptcp_careful *careful);
 /* After the controller has seen the ACK. */
 void ptcp_careful_acked(struct ptcp_path *path, const struct ptcp_ack_sample *ack);
 /* After the controller has seen the losses; `newest_us` is when the last of them was sent. */

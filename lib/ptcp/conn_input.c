@@ -57,7 +57,7 @@ static void acked(void *owner, const struct ptcp_sent *record)
         ptcp_acks_confirmed(&conn->engine->acks, record->ack_largest);
     if (record->flags & PTCP_CARRIED_BLOCKED)
         plan_next_question(conn, conn->heard_us);
-    if (ptcp_path_took(conn->path, record->time_us) &&
+    if (ptcp_recovery_went_here(&conn->engine->recovery, conn->path, record) &&
         ptcp_mtu_acked(&conn->path->mtu, record->size, record->flags & PTCP_SENT_PROBE,
                        conn->heard_us))
         ptcp_path_resize(conn->path);
@@ -89,7 +89,8 @@ static void lost(void *owner, const struct ptcp_sent *record)
         ptcp_conn_ask_anew(conn);
     if (record->flags & PTCP_CARRIED_FREQUENCY)
         conn->due |= PTCP_DUE_FREQUENCY;
-    if (record->flags & PTCP_SENT_PROBE && ptcp_path_took(conn->path, record->time_us))
+    if (record->flags & PTCP_SENT_PROBE &&
+        ptcp_recovery_went_here(&conn->engine->recovery, conn->path, record))
         ptcp_mtu_probe_lost(&conn->path->mtu, conn->heard_us);
 }
 

@@ -97,7 +97,7 @@ static bool run_follows(const struct ptcp_conn *conn, uint32_t allowance)
     const uint64_t limit = out->end < peer_limit ? out->end : peer_limit;
 
     return allowance > enough && limit > out->next + enough && out->lost.count == 0 &&
-           path->cc.window_bytes > 2 * (conn->engine->recovery.in_flight + enough);
+           path->cc.window_bytes > 2 * (ptcp_recovery_here(&conn->engine->recovery) + enough);
 }
 
 /*

@@ -133,7 +133,7 @@ void ptcp_conn_forget_sent(struct ptcp_conn *conn)
     for (const struct ptcp_sent *record = ptcp_sent_oldest(ring); record;
          record = ptcp_sent_after(ring, record)) {
         if (record->flags & PTCP_SENT_PROBE && record->state == PTCP_SENT_OUTSTANDING &&
-            ptcp_path_took(conn->path, record->time_us))
+            ptcp_recovery_went_here(&conn->engine->recovery, conn->path, record))
             ptcp_mtu_probe_dropped(&conn->path->mtu);
     }
     ptcp_recovery_free(&conn->engine->recovery, conn->path);

@@ -97,6 +97,7 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
     ptcp_recovery_abandon(&conn->engine->recovery, old, &ptcp_conn_owner, conn);
     if (path == old)
         return 0; /* only its keys are new */
+    ptcp_recovery_moved(&conn->engine->recovery, old);
     ptcp_paths_retire(endpoint, conn);
     path->peer = old->peer;
     path->local = old->local;
@@ -137,7 +138,8 @@ void ptcp_paths_recall(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
     if (careful->off || !port->history || !path->slot.id || path->gone)
         return;
     memory.who = careful->memory.who = port->who(port->context, path->slot.id);
-    ptcp_history_take(port->history, memory.who, endpoint->now_us, &memory);
+    if (ptcp_history_take(port->history, memory.who, endpoint->now_us, &memory))
+        careful->borrowed = false;
     ptcp_careful_begin(path, &memory);
     STK_LIST_EACH(node, &path->connections)
     grant_as_before(STK_CONTAINER(node, struct ptcp_conn, on_path), memory.window);
@@ -153,9 +155,8 @@ static void remember(struct ptcp_endpoint *endpoint, const struct ptcp_path *pat
 /* A small window lives on ACKs that a large one could spare. */
 static void leave_behind(struct ptcp_conn *conn)
 {
-    if (!conn->engine)
-        return;
-    ptcp_recovery_moved(&conn->engine->recovery, conn->path);
+    if (conn->engine)
+        ptcp_recovery_moved(&conn->engine->recovery, conn->path);
     if (conn->asked_every > PTCP_ACK_PACKETS) {
         conn->asked_every = PTCP_ACK_PACKETS;
         conn->due |= PTCP_DUE_FREQUENCY;
@@ -164,14 +165,15 @@ static void leave_behind(struct ptcp_conn *conn)
 
 void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us)
 {
+    ptcp_careful_break_off(&path->careful);
     struct ptcp_memory memory = path->careful.memory;
-
     remember(endpoint, path, &memory);
     STK_LIST_EACH(node, &path->connections)
     leave_behind(STK_CONTAINER(node, struct ptcp_conn, on_path));
     ptcp_path_reset(path, now_us);
     path->careful.memory = memory;
     path->careful.memory.who = 0;
+    path->careful.borrowed = true;
 }
 
 /* --- Ends ------------------------------------------------------------------------------------ */

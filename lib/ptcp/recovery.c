@@ -89,7 +89,7 @@ static void take_spurious(struct ptcp_recovery *recovery, struct ptcp_path *path
     const uint64_t distance = recovery->largest_acked - record->packet;
 
     recovery->spurious_packets++;
-    path->reduction.spurious += ptcp_path_took(path, record->time_us);
+    path->reduction.spurious += ptcp_recovery_went_here(recovery, path, record);
     if (distance >= recovery->reorder_packets)
         recovery->reorder_packets = (uint32_t)min_u64(distance + 1, PTCP_REORDER_PACKETS_MAX);
 }
@@ -107,7 +107,7 @@ static void take_acked(struct ptcp_recovery *recovery, struct ptcp_path *path,
         news->spurious++;
         take_spurious(recovery, path, record);
     }
-    if (ptcp_path_took(path, record->time_us)) {
+    if (ptcp_recovery_went_here(recovery, path, record)) {
         news->bytes += outstanding ? bytes : 0;
         news->calm_bytes += record->flags & PTCP_SENT_CALM ? bytes : 0;
         news->marked += record->flags & PTCP_SENT_ECT ? ptcp_sent_count(record) : 0;
@@ -187,7 +187,7 @@ static void sample_rtt(struct ptcp_recovery *recovery, struct ptcp_path *path, u
                        struct ptcp_ack_sample *sample)
 {
     if (news->newest.packet + 1 != ack->range[0].end || now_us < news->newest.time_us ||
-        !ptcp_path_took(path, news->newest.time_us))
+        !ptcp_recovery_went_here(recovery, path, &news->newest))
         return;
     sample->rtt_us = max_u64(now_us - news->newest.time_us, 1);
     ptcp_rtt_sample(&path->rtt, sample->rtt_us,
@@ -246,7 +246,7 @@ static void take_lost(struct ptcp_recovery *recovery, struct ptcp_path *path, ui
     ptcp_sent_give_up(&recovery->ring, record);
     leaves_flight(recovery, path, record);
     recovery->lost_packets += !probe;
-    if (!ptcp_path_took(path, record->time_us))
+    if (!ptcp_recovery_went_here(recovery, path, record))
         return;
     if (record->flags & PTCP_SENT_ECT)
         ptcp_ecn_lost(&path->ecn);
@@ -341,7 +341,7 @@ static void take_ecn(struct ptcp_recovery *recovery, struct ptcp_path *path,
 {
     if (news->newest.packet + 1 != ack->range[0].end)
         return;
-    if (!ptcp_path_took(path, news->newest.time_us)) {
+    if (!ptcp_recovery_went_here(recovery, path, &news->newest)) {
         ptcp_ecn_note(&recovery->ecn, ack);
         return;
     }
@@ -370,7 +370,7 @@ static void inform_controller(struct ptcp_recovery *recovery, struct ptcp_path *
                                      .calm_bytes = news->calm_bytes,
                                      .rtt = &path->rtt};
 
-    const bool took = ptcp_path_took(path, news->newest.time_us);
+    const bool took = ptcp_recovery_went_here(recovery, path, &news->newest);
 
     sample_rtt(recovery, path, now_us, ack, news, &sample);
     if (took)
@@ -446,7 +446,7 @@ static bool has_large_packet(const struct ptcp_recovery *recovery, const struct 
 
     while (record && (record->state != PTCP_SENT_OUTSTANDING || record->flags & PTCP_SENT_PROBE))
         record = ptcp_sent_after(&recovery->ring, record);
-    return record && record->size > PTCP_MTU_MIN && ptcp_path_took(path, record->time_us);
+    return record && record->size > PTCP_MTU_MIN && ptcp_recovery_went_here(recovery, path, record);
 }
 
 void ptcp_recovery_timeout(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,

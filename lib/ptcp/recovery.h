@@ -87,6 +87,13 @@ static inline uint64_t ptcp_recovery_here(const struct ptcp_recovery *recovery)
 {
     return recovery->in_flight - recovery->elsewhere;
 }
+/* Not over a path before this one, even if it left in the turn in which that one was left. */
+static inline bool ptcp_recovery_went_here(const struct ptcp_recovery *recovery,
+                                           const struct ptcp_path *path,
+                                           const struct ptcp_sent *record)
+{
+    return record->packet >= recovery->elsewhere_end && ptcp_path_took(path, record->time_us);
+}
 /* Everything outstanding is lost without blame: a retry, or a new path. */
 void ptcp_recovery_abandon(struct ptcp_recovery *recovery, struct ptcp_path *path,
                            const struct ptcp_recovery_owner *type, void *owner);
