@@ -8,7 +8,7 @@
 #include "endpoint.h"
 
 struct books {
-    uint64_t windows, chunks, records, connections, suspended;
+    uint64_t windows, chunks, senders, records, connections, suspended;
     const char *wrong; /* the first that does not balance */
 };
 
@@ -45,6 +45,7 @@ static inline void books_add(struct books *books, const struct ptcp_conn *conn)
         return;
     books->windows += engine->flow.window;
     books->chunks += engine->in.store.held + engine->out.store.held;
+    books->senders += engine->out.store.held > 0;
     books->records += books_charge(engine->recovery.ring.capacity);
     books_check_flight(books, &engine->recovery);
     books_want(books, engine->out.una <= engine->out.next && engine->out.next <= engine->out.end,
@@ -101,6 +102,7 @@ static inline const char *books_wrong(const struct ptcp_endpoint *end, uint32_t 
     books_want(&books, books.connections == end->connections, "connections");
     books_want(&books, books.windows == end->windows, "windows");
     books_want(&books, books.chunks == end->pool.chunks.used, "chunks");
+    books_want(&books, books.senders == end->pool.senders, "senders");
     books_want(&books, books.records + end->records.left == records, "records");
     books_want(&books, books.suspended == end->suspended, "suspended");
     return books.wrong;

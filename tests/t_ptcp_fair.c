@@ -214,6 +214,48 @@ static void what_nobody_acknowledges_leaves_memory_for_others(void)
     end_all();
 }
 
+/* What waits in the buffer of the connection that was opened last. */
+static uint64_t unsent(void)
+{
+    const struct ptcp_sendbuf *out = &liar.conn->engine->out;
+
+    return out->end - out->next;
+}
+
+static void who_sends_beside_many_on_other_paths_holds_little_unsent(void)
+{
+    enum { ONE = 96 << 10, MANY = 4 << 20 };
+    uint64_t most = 0;
+
+    listen_with(WINDOW, 0);
+    liar.victim->pool.limit = 1 << 20;
+    open_another(100, ASSOCIATION + 10);
+    write_all();
+    listen_to();
+    CU_ASSERT_TRUE(unsent() > ONE);
+    for (uint64_t i = 1; i < HOGS + 10; i++) {
+        open_another(100 + i, ASSOCIATION + 10 + i);
+        write_all();
+        listen_to();
+        const uint64_t sent = liar.conn->engine->out.next;
+        const uint64_t share = MANY / (i + 1) > ONE ? MANY / (i + 1) : ONE;
+        CU_ASSERT_EQUAL(liar.victim->pool.senders, i + 1);
+        CU_ASSERT_TRUE(liar.conn->engine->out.end <= share + sent);
+        CU_ASSERT_TRUE(liar.conn->engine->out.end >= ONE);
+        most = unsent();
+    }
+    CU_ASSERT_TRUE(most <= ONE);
+    /* It writes as it sends. */
+    const uint64_t before = liar.conn->engine->out.end;
+    liar.now_us += 1000;
+    send_ack(1, liar.peer_next);
+    listen_to();
+    write_all();
+    CU_ASSERT_TRUE(liar.conn->engine->out.end > before);
+    CU_ASSERT_TRUE(unsent() <= ONE);
+    end_all();
+}
+
 /* Each question is answered by a packet that nobody acknowledges. */
 static void records_of_packets_leave_places_for_others(void)
 {
@@ -315,6 +357,8 @@ static CU_TestInfo tests[] = {
     {"what nobody reads leaves memory for others", what_nobody_reads_leaves_memory_for_others},
     {"what nobody acknowledges leaves memory for others",
      what_nobody_acknowledges_leaves_memory_for_others},
+    {"who sends beside many on other paths holds little unsent",
+     who_sends_beside_many_on_other_paths_holds_little_unsent},
     {"records of packets leave places for others", records_of_packets_leave_places_for_others},
     {"a flood of openings leaves turns for transfers",
      a_flood_of_openings_leaves_turns_for_transfers},

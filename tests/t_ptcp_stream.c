@@ -167,11 +167,13 @@ static void every_byte_is_sent_until_it_is_acknowledged(void)
     stk_prng_seed(&prng, 3);
     ptcp_pool_init(&pool, 1 << 20);
     ptcp_sendbuf_init(&buf, &pool, 50000);
+    CU_ASSERT_EQUAL(pool.senders, 0);
     while (ptcp_sendbuf_busy(&buf) || !buf.finished) {
         if (++rounds > 1000000)
             break;
         if (buf.end < STREAM)
             ptcp_sendbuf_put(&buf, &(struct iovec){data + buf.end, STREAM - buf.end}, 1);
+        CU_ASSERT_EQUAL(pool.senders, buf.una < buf.end);
         buf.finished = buf.end == STREAM;
         struct ptcp_piece piece;
         if (count < FLYING &&
@@ -195,6 +197,7 @@ static void every_byte_is_sent_until_it_is_acknowledged(void)
     CU_ASSERT_PTR_NULL(memchr(seen, 0, STREAM));
     CU_ASSERT_EQUAL(memcmp(arrived, data, STREAM), 0);
     CU_ASSERT_EQUAL(pool.chunks.used, 0);
+    CU_ASSERT_EQUAL(pool.senders, 0);
     ptcp_sendbuf_free(&buf);
     ptcp_spares_free(&pool.chunks);
 }

@@ -6,8 +6,9 @@
 enum {
     NEAR_US = 1000,
     SEND_BUFFER_NEAR = 4 << 20,
-    HELD_SHARE = 16,    /* what is left of a turn is no run: it waits for what comes next */
-    CONTROL_BYTES = 64, /* that a run carries beside the stream's */
+    UNSENT_ALONE = 96 << 10, /* what one may hold unsent on its own path, however many do */
+    HELD_SHARE = 16,         /* what is left of a turn is no run: it waits for what comes next */
+    CONTROL_BYTES = 64,      /* that a run carries beside the stream's */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
@@ -21,6 +22,11 @@ static uint64_t held_by_holes(const struct ptcp_engine *engine)
     return sent - min_u64(engine->recovery.in_flight, sent);
 }
 
+static bool is_near(const struct ptcp_path *path)
+{
+    return path->rtt.sampled && path->rtt.min_us < NEAR_US;
+}
+
 /*
  * Twice the window keeps the path busy while the user sleeps. Where a round trip takes less than a
  * millisecond, nothing may ever stop the window from growing, and what lies in a buffer that large
@@ -28,11 +34,23 @@ static uint64_t held_by_holes(const struct ptcp_engine *engine)
  */
 static uint64_t useful_buffer(const struct ptcp_conn *conn)
 {
-    const struct ptcp_path *path = conn->path;
-    const bool near = path->rtt.sampled && path->rtt.min_us < NEAR_US;
+    return min_u64(2 * conn->path->cc.window_bytes + held_by_holes(conn->engine),
+                   is_near(conn->path) ? SEND_BUFFER_NEAR : UINT64_MAX);
+}
 
-    return min_u64(2 * path->cc.window_bytes + held_by_holes(conn->engine),
-                   near ? SEND_BUFFER_NEAR : UINT64_MAX);
+/*
+ * Many that send, each on a path of its own, hold unsent together what one alone would hold, as far
+ * as that leaves each a run and a half: with less, runs that leave between two calls of the user
+ * get short. Where round trips are long, each may still have what keeps its path busy.
+ */
+static uint64_t fair_buffer(const struct ptcp_conn *conn)
+{
+    const struct ptcp_engine *engine = conn->engine;
+    const uint64_t senders = engine->out.store.pool->senders;
+    const uint64_t under_way = engine->out.next - engine->out.una;
+    const uint64_t fair = under_way + max_u64(SEND_BUFFER_NEAR / senders, UNSENT_ALONE);
+
+    return is_near(conn->path) ? fair : max_u64(fair, useful_buffer(conn));
 }
 
 /* Bytes that all connections of the path together may hold unsent. */
@@ -82,6 +100,8 @@ static void bound_alone(struct ptcp_conn *conn)
 
     if (conn->was_full && out->limit < most && out->end - out->next < out->limit / 8)
         out->limit = min_u64(2 * out->limit, most);
+    if (out->store.pool->senders > 1)
+        out->limit = min_u64(out->limit, fair_buffer(conn));
 }
 
 static void bound(struct ptcp_conn *conn)

@@ -21,9 +21,16 @@ void ptcp_sendbuf_init(struct ptcp_sendbuf *buf, struct ptcp_pool *pool, uint64_
 
 void ptcp_sendbuf_free(struct ptcp_sendbuf *buf)
 {
+    buf->store.pool->senders -= buf->store.held > 0;
     ptcp_store_free(&buf->store);
     ptcp_ranges_free(&buf->acked);
     ptcp_ranges_free(&buf->lost);
+}
+
+static void extend(struct ptcp_sendbuf *buf, size_t len)
+{
+    buf->store.pool->senders += buf->una == buf->end;
+    buf->end += len;
 }
 
 /* As much of one slice as memory allows: chunk by chunk. */
@@ -38,7 +45,7 @@ static size_t put_slice(struct ptcp_sendbuf *buf, const uint8_t *data, size_t le
         if (ptcp_store_write(&buf->store, buf->end, data + done, part,
                              ptcp_pool_allows(buf->store.pool, buf->store.held)) < 0)
             break;
-        buf->end += part;
+        extend(buf, part);
         done += part;
     }
     return done;
@@ -108,10 +115,12 @@ int ptcp_sendbuf_sent(struct ptcp_sendbuf *buf, const struct ptcp_piece *piece)
 static void advance_to(struct ptcp_sendbuf *buf, uint64_t una)
 {
     buf->una = una;
-    if (buf->una == buf->end)
-        ptcp_store_empty(&buf->store);
-    else
+    if (buf->una < buf->end) {
         ptcp_store_drop_below(&buf->store, buf->una);
+        return;
+    }
+    buf->store.pool->senders--;
+    ptcp_store_empty(&buf->store);
 }
 
 static void advance(struct ptcp_sendbuf *buf)

@@ -12,6 +12,7 @@ void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes)
 {
     const uint64_t limit = limit_bytes / PTCP_CHUNK_BYTES;
 
+    pool->senders = 0;
     pool->limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
     ptcp_spares_init(&pool->chunks, PTCP_CHUNK_HEAD_BYTES + PTCP_CHUNK_BYTES, PTCP_POOL_SPARE);
 }

@@ -21,7 +21,8 @@ enum {
 
 struct ptcp_pool {
     struct ptcp_spares chunks;
-    uint32_t limit; /* chunks that may be lent */
+    uint32_t limit;   /* chunks that may be lent */
+    uint32_t senders; /* send buffers that hold bytes (sendbuf.h) */
 };
 
 void ptcp_pool_init(struct ptcp_pool *pool, uint64_t limit_bytes);
