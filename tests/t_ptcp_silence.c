@@ -66,17 +66,11 @@ static size_t hear(int i)
     return total;
 }
 
-/* And nothing follows. */
 static void bring(int i, size_t len)
 {
-    const uint64_t until_us = pair.now_us + WHILE_US;
-    size_t got = 0;
-
     say(i, len);
-    do
-        got += hear(i);
-    while (pair_step(&pair, until_us));
-    CU_ASSERT_EQUAL(got, len);
+    pair_run_for(&pair, 200 * MS);
+    hear(i);
 }
 
 static void bring_all(int count)
@@ -143,7 +137,7 @@ static void who_waits_asks_nothing_while_another_is_heard(void)
     pair_free(&pair);
 }
 
-static void a_peer_that_pauses_is_asked_again_after_enough_bytes_only(void)
+static void a_peer_that_pauses_is_asked_again_at_once_after_enough_bytes_only(void)
 {
     set_up();
     bring(0, MIDDLE_BYTES);
@@ -151,6 +145,20 @@ static void a_peer_that_pauses_is_asked_again_after_enough_bytes_only(void)
     CU_ASSERT_EQUAL(pings, 1);
     bring(0, MIDDLE_BYTES / 2);
     CU_ASSERT_EQUAL(pings, 2);
+    pair_free(&pair);
+}
+
+static void a_peer_that_says_little_now_and_then_is_asked_each_second(void)
+{
+    set_up();
+    for (int i = 0; i < 50; i++) { /* 10 s, too little to count */
+        bring(0, 100);
+        CU_ASSERT_TRUE(pings <= 1 + (unsigned)i / 5);
+    }
+    CU_ASSERT_TRUE(pings >= 9);
+    const unsigned before = pings;
+    pair_run_for(&pair, WHILE_US); /* what came last is asked about, and then nothing */
+    CU_ASSERT_TRUE(pings - before <= 1);
     pair_free(&pair);
 }
 
@@ -259,8 +267,10 @@ static CU_TestInfo tests[] = {
     {"one asks for all", one_asks_for_all},
     {"who waits asks nothing while another is heard",
      who_waits_asks_nothing_while_another_is_heard},
-    {"a peer that pauses is asked again after enough bytes only",
-     a_peer_that_pauses_is_asked_again_after_enough_bytes_only},
+    {"a peer that pauses is asked again at once after enough bytes only",
+     a_peer_that_pauses_is_asked_again_at_once_after_enough_bytes_only},
+    {"a peer that says little now and then is asked each second",
+     a_peer_that_says_little_now_and_then_is_asked_each_second},
     {"another one asks for one that is over", another_one_asks_for_one_that_is_over},
     {"who waits in the middle rests like others", who_waits_in_the_middle_rests_like_others},
     CU_TEST_INFO_NULL,

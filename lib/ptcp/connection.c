@@ -110,7 +110,6 @@ struct ptcp_conn *ptcp_conn_new(struct ptcp_endpoint *endpoint, uint64_t id, uin
     conn->opened_us = conn->heard_us = conn->progress_us = now_us;
     conn->due = PTCP_DUE_PARAMS;
     conn->blocked_us = UINT64_MAX;
-    conn->silence_from = 1;
     conn->ended_packet = UINT64_MAX;
     conn->skip_at = 64 + ptcp_endpoint_random(endpoint) % 512;
     conn->asked_every = PTCP_ACK_PACKETS;

@@ -97,10 +97,9 @@ struct ptcp_conn {
     uint64_t opened_us, heard_us, progress_us, released_us;
     uint32_t handshake_us;
     uint16_t path_changes;
-    uint16_t asked_every; /* packets per ACK that the peer was last asked for */
-    uint64_t blocked_us;  /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
-    uint64_t
-        silence_from; /* from this offset of the peer's stream on, its silence is asked about */
+    uint16_t asked_every;  /* packets per ACK that the peer was last asked for */
+    uint64_t blocked_us;   /* repeat DATA_BLOCKED then; UINT64_MAX: not blocked */
+    uint64_t silence_at;   /* offset of the peer's stream when its silence was asked about last */
     uint64_t ended_packet; /* the peer's FIN had come in one below; UINT64_MAX: not yet */
     uint64_t skip_at;      /* packet number to leave out */
     uint64_t challenge;    /* to be echoed in a PATH_RESPONSE */

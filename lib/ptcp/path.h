@@ -48,6 +48,7 @@ struct ptcp_path {
     struct ptcp_alarm alarm;    /* the pacer lets a packet go; without users, it is forgotten */
     struct ptcp_alarm silence;  /* silence.h */
     struct ptcp_conn *listener; /* who asks when it falls silent, or NULL */
+    uint64_t silence_us;        /* when somebody did so last */
     struct stk_addr peer, local;
 };
 

@@ -27,8 +27,14 @@ static bool asks_already(const struct ptcp_conn *conn)
 
 static bool is_in_the_middle(const struct ptcp_conn *conn)
 {
-    return ptcp_conn_received(conn) >= conn->silence_from && !ptcp_conn_is_plain(conn) &&
+    return ptcp_conn_received(conn) > conn->silence_at && !ptcp_conn_is_plain(conn) &&
            ptcp_state_is_open(conn->state) && !has_ended(conn) && !asks_already(conn);
+}
+
+/* Little has come since it asked last: as from a peer that says something now and then. */
+static bool can_wait(const struct ptcp_conn *conn)
+{
+    return conn->silence_at > 0 && ptcp_conn_received(conn) - conn->silence_at < PTCP_SILENCE_BYTES;
 }
 
 /* Where bytes came without a pause, one of half a round trip says as much as a probe time-out. */
@@ -38,7 +44,10 @@ static uint64_t due_us(const struct ptcp_conn *conn)
     const uint64_t timeout_us = ptcp_rtt_probe_timeout_us(rtt, peer_ack_delay_us(conn));
     const uint64_t pause_us = max_u64(rtt->smoothed_us / 2, PTCP_SILENCE_LEAST_US);
 
-    return conn->path->heard_us + min_u64(timeout_us, pause_us);
+    const uint64_t silent_us = conn->path->heard_us + min_u64(timeout_us, pause_us);
+
+    return can_wait(conn) ? max_u64(silent_us, conn->path->silence_us + PTCP_SILENCE_AGAIN_US)
+                          : silent_us;
 }
 
 void ptcp_silence_watch(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
@@ -88,7 +97,8 @@ void ptcp_silence_ring(struct ptcp_endpoint *endpoint, struct ptcp_path *path)
         return;
     }
     PTCP_TRACE(conn->trace, expired, conn, PTCP_TRACE_KEEPALIVE);
-    conn->silence_from = ptcp_conn_received(conn) + PTCP_SILENCE_BYTES;
+    conn->silence_at = ptcp_conn_received(conn);
+    path->silence_us = now_us;
     conn->due |= PTCP_DUE_PING;
     ptcp_acks_hurry(&conn->engine->acks, now_us); /* the last ones may have gone astray */
     ptcp_endpoint_touch(endpoint, conn);

@@ -5,7 +5,8 @@
  * and then it is for us to speak: who has acknowledged everything would wait for ever, and the
  * peer's probes go where we were. So when nothing has come over a path for half a round trip, one
  * of its connections that are in the middle of the peer's stream sends a PING. Each asks again only
- * when PTCP_SILENCE_BYTES more have come, so that a peer that pauses is asked once.
+ * when something more has come: PTCP_SILENCE_BYTES, or less and PTCP_SILENCE_AGAIN_US after the
+ * path was asked about last. So a peer that pauses is asked once.
  */
 #ifndef STK_PTCP_SILENCE_H
 #define STK_PTCP_SILENCE_H
@@ -15,6 +16,7 @@
 enum {
     PTCP_SILENCE_BYTES = 16 << 10, /* since it was last asked about: the middle of something */
     PTCP_SILENCE_LEAST_US = 25000, /* of a pause, unless a probe time-out is shorter */
+    PTCP_SILENCE_AGAIN_US = 1000000,
 };
 
 /* After what came was looked at. */
