@@ -380,7 +380,7 @@ static void find_local(struct seal_association *a, struct seal_path *path,
         return;
     seal_send_control(a, path, SEAL_KEEPALIVE); /* so that the peer hears where to speak to */
     seal_flush_up(a->port);
-    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_REBOUND, NULL);
+    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_MOVED, NULL);
 }
 
 static void answered(struct seal_association *a, struct seal_path *path, unsigned number)

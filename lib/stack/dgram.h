@@ -98,11 +98,10 @@ static inline void stk_run_flatten(struct stk_run *run)
 }
 
 enum stk_association_event {
-    STK_ASSOCIATION_READY,  /* authenticated: anything may be sent */
-    STK_ASSOCIATION_FAILED, /* it will never be ready, or is gone; the error says why */
-    STK_ASSOCIATION_MOVED,  /* another path is in use, a validated one: nothing is known of it */
-    /* The peer's port changed (a NAT forgot it), or the own address: the path is as before. */
-    STK_ASSOCIATION_REBOUND,
+    STK_ASSOCIATION_READY,   /* authenticated: anything may be sent */
+    STK_ASSOCIATION_FAILED,  /* it will never be ready, or is gone; the error says why */
+    STK_ASSOCIATION_MOVED,   /* another path is in use, a validated one: nothing is known of it */
+    STK_ASSOCIATION_REBOUND, /* the peer's port changed (a NAT forgot it): the path is the same */
 };
 
 /* One relation of a port; the port is borrowed. */
