@@ -130,6 +130,18 @@ static void what_is_acknowledged_of_it_lets_twice_as_much_go(void)
     CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_NORMAL);
 }
 
+/* The last two packets of the initial window may have got lost instead. */
+static void a_loss_before_it_that_is_noticed_late_ends_it(void)
+{
+    set_up("cubic", RTT_US);
+    path.delivery.in_flight = FIRST;
+    ack(FIRST - PTCP_CAREFUL_LATE * MTU, now_us - RTT_US, false);
+    CU_ASSERT_EQUAL_FATAL(path.careful.phase, PTCP_CAREFUL_UNVALIDATED);
+    ptcp_careful_lost(&path, now_us + 1, PTCP_CAREFUL_LATE * MTU, now_us - RTT_US);
+    CU_ASSERT_EQUAL(path.careful.phase, PTCP_CAREFUL_RETREAT);
+    CU_ASSERT_TRUE(path.cc.window_bytes <= FIRST);
+}
+
 static void what_was_not_used_is_not_kept(void)
 {
     jump("cubic");
@@ -247,6 +259,8 @@ static CU_TestInfo tests[] = {
     {"it is validated by its last packet", it_is_validated_by_its_last_packet},
     {"what is acknowledged of it lets twice as much go",
      what_is_acknowledged_of_it_lets_twice_as_much_go},
+    {"a loss before it that is noticed late ends it",
+     a_loss_before_it_that_is_noticed_late_ends_it},
     {"what was not used is not kept", what_was_not_used_is_not_kept},
     {"a loss of it leads back to half of what arrived",
      a_loss_of_it_leads_back_to_half_of_what_arrived},

@@ -180,7 +180,9 @@ void ptcp_careful_lost(struct ptcp_path *path, uint64_t now_us, uint64_t bytes, 
 
     if (careful->phase == PTCP_CAREFUL_RECONNAISSANCE)
         enter(careful, PTCP_CAREFUL_NORMAL);
-    if (!is_jumping(careful) || newest_us < careful->first_us)
+    /* What was lost before the jump, and found too late to forbid it, ends it. */
+    if (!is_jumping(careful) ||
+        (careful->phase == PTCP_CAREFUL_VALIDATING && newest_us < careful->first_us))
         return;
     careful->lost_bytes += bytes;
     if (is_too_much(path))
