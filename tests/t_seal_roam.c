@@ -191,6 +191,34 @@ static void a_new_address_is_used_once_it_has_answered(void)
     end();
 }
 
+/* What A knew of the way to B says nothing of the way from its new address. */
+static void who_has_moved_is_told_when_the_peer_has_followed(void)
+{
+    establish();
+    a->addr = world_addr(50, 5000);
+    world_send_number(a, id, 1);
+    world_run(&world, 3 * WORLD_DELAY_US + 1000);
+    CU_ASSERT_EQUAL(a->moved, 0); /* only a challenge has come to the new address */
+    world_send_number(b, b->retained, 2);
+    world_run(&world, WORLD_DELAY_US);
+    CU_ASSERT_EQUAL(a->seen[2], 1);
+    CU_ASSERT_EQUAL(a->moved, 1);
+    world_send_number(b, b->retained, 3);
+    world_send_number(a, id, 3);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->moved + b->moved, 2);
+    CU_ASSERT_EQUAL(a->rebound, 0);
+
+    /* Another port is a NAT's doing, which A can't see, or its own: not another way. */
+    a->addr = world_addr(50, 6000);
+    world_send_number(a, id, 4);
+    world_run(&world, SECOND);
+    world_send_number(b, b->retained, 4);
+    world_run(&world, SECOND);
+    CU_ASSERT_EQUAL(a->moved, 1);
+    end();
+}
+
 static void another_port_of_the_same_address_is_told_as_the_same_path(void)
 {
     establish();
@@ -451,6 +479,8 @@ int main(void)
         {"both sides renewing at once agree", both_sides_renewing_at_once_agree},
         {"one identity on both sides agrees, too", one_identity_on_both_sides_agrees_too},
         {"a new address is used once it has answered", a_new_address_is_used_once_it_has_answered},
+        {"who has moved is told when the peer has followed",
+         who_has_moved_is_told_when_the_peer_has_followed},
         {"another port of the same address is told as the same path",
          another_port_of_the_same_address_is_told_as_the_same_path},
         {"a challenge that got lost is repeated when the peer speaks",

@@ -133,10 +133,19 @@ static struct seal_path *add(struct seal_association *a, uint8_t way, const stru
     return path;
 }
 
-void seal_path_called(struct seal_path *path, const struct stk_addr *local)
+/* Where this side has another address, what the peer says came there by another way. */
+void seal_path_called(struct seal_association *a, struct seal_path *path,
+                      const struct stk_addr *local)
 {
-    if (local && !path->pinned)
-        path->local = *local;
+    if (!local || path->pinned)
+        return;
+    const bool moved = path->local.len != 0 && !same_host(&path->local, local);
+
+    path->local = *local;
+    if (!moved || path != a->active || a->state != SEAL_READY)
+        return;
+    seal_flush_up(a->port);
+    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_MOVED, NULL);
 }
 
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run)
@@ -356,7 +365,7 @@ void seal_path_heard(struct seal_association *a, struct seal_path *path,
     if (!newest)
         return;
     if (!probing)
-        seal_path_called(path, local);
+        seal_path_called(a, path, local);
     if (!probing && path != a->spoken) {
         a->spoken = path;
         a->candidate = path == a->active ? NULL : path;
@@ -375,12 +384,9 @@ static void find_local(struct seal_association *a, struct seal_path *path,
     path->stray = false;
     if (!is_other)
         return;
-    path->local = *local;
-    if (path != a->active)
-        return;
-    seal_send_control(a, path, SEAL_KEEPALIVE); /* so that the peer hears where to speak to */
-    seal_flush_up(a->port);
-    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_MOVED, NULL);
+    seal_path_called(a, path, local);
+    if (path == a->active)
+        seal_send_control(a, path, SEAL_KEEPALIVE); /* so that the peer hears where to speak to */
 }
 
 static void answered(struct seal_association *a, struct seal_path *path, unsigned number)

@@ -76,7 +76,8 @@ struct seal_path *seal_path_by_id(const struct seal_association *a, uint32_t id)
 /* The path that a packet came over, new if need be. NULL: no memory for it. */
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run);
 /* The peer speaks to this address of ours (NULL: unknown): answers leave from there. */
-void seal_path_called(struct seal_path *path, const struct stk_addr *local);
+void seal_path_called(struct seal_association *a, struct seal_path *path,
+                      const struct stk_addr *local);
 /* One more, offered from above. STK_ELIMIT, -ENOMEM. */
 int seal_path_offer(struct seal_association *a, uint8_t way, const struct stk_addr *peer,
                     const struct stk_addr *local, struct seal_path **out);

@@ -361,7 +361,7 @@ static void take_opened(struct seal_port *port, struct opened *in)
     a->received_timestamp = in->first.timestamp;
     a->used_us = seal_now(port);
     seal_path_received(path, in->len);
-    seal_path_called(path, in->run->local);
+    seal_path_called(a, path, in->run->local);
     if (in->address_proven)
         seal_path_validate(path);
     begin_answer(a, in, path);

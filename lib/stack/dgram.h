@@ -98,9 +98,11 @@ static inline void stk_run_flatten(struct stk_run *run)
 }
 
 enum stk_association_event {
-    STK_ASSOCIATION_READY,   /* authenticated: anything may be sent */
-    STK_ASSOCIATION_FAILED,  /* it will never be ready, or is gone; the error says why */
-    STK_ASSOCIATION_MOVED,   /* another path is in use, a validated one: nothing is known of it */
+    STK_ASSOCIATION_READY,  /* authenticated: anything may be sent */
+    STK_ASSOCIATION_FAILED, /* it will never be ready, or is gone; the error says why */
+    /* Another path is in use, a validated one, or this side has another address: nothing is known
+     * of the way. */
+    STK_ASSOCIATION_MOVED,
     STK_ASSOCIATION_REBOUND, /* the peer's port changed (a NAT forgot it): the path is the same */
 };
 
