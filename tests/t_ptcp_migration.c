@@ -272,10 +272,10 @@ static void another_address_of_a_receiver_starts_anew_and_goes_on(void)
 
 /* At some of these moments an ACK that is under way gets through, and the challenge that it causes
  * comes to where the host is not any more. */
-static void the_host_itself_changes_its_network(void)
+static void host_changes_network(uint64_t up, uint64_t down)
 {
     for (unsigned phase = 0; phase < PHASES; phase++) {
-        set_up(0, BYTES);
+        set_up(up, down);
         world.change_us = CHANGE_US + phase * PHASE_US;
         run_to_change();
         const uint64_t within_us = bar_us();
@@ -344,6 +344,9 @@ static void a_new_path_with_another_rtt_is_nothing_like_the_old_one(void)
         CU_ASSERT_TRUE(jumped[1] * 20 >= fresh[1] * 19 && fresh[1] * 20 >= jumped[1] * 19);
     }
 }
+
+static void the_host_itself_changes_its_network(void) { host_changes_network(0, BYTES); }
+static void a_sending_host_changes_its_network(void) { host_changes_network(BYTES, 0); }
 
 /* --- A second path ------------------------------------------------------------------------------
  */
@@ -515,6 +518,7 @@ static CU_TestInfo tests[] = {
     {"another address of a receiver starts anew and goes on",
      another_address_of_a_receiver_starts_anew_and_goes_on},
     {"the host itself changes its network", the_host_itself_changes_its_network},
+    {"a sending host changes its network", a_sending_host_changes_its_network},
     {"a new path that is slower takes no lasting harm",
      a_new_path_that_is_slower_takes_no_lasting_harm},
     {"a new path with another RTT is nothing like the old one",
