@@ -63,7 +63,10 @@ void chaos_disturb_link(void)
 
     if (chance(90)) {
         if (world.links[id].ready[side] && !world.links[id].failed[side])
-            ptcp_association_moved(world.pair.end[side], world.pair.now_us, id, chance(60));
+            ptcp_association_moved(world.pair.end[side], world.pair.now_us, id,
+                                   chance(50)   ? PTCP_MOVE_PATH
+                                   : chance(50) ? PTCP_MOVE_SELF
+                                                : PTCP_MOVE_PORT);
         return;
     }
     world.links[id].fail_us = world.pair.now_us;

@@ -261,7 +261,7 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
     node->told_inside += node->sending;
     if (event == STK_ASSOCIATION_READY)
         node->ready++;
-    if (event == STK_ASSOCIATION_MOVED)
+    if (event == STK_ASSOCIATION_MOVED || event == STK_ASSOCIATION_READDRESSED)
         node->moved++;
     if (event == STK_ASSOCIATION_REBOUND)
         node->rebound++;

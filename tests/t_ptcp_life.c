@@ -650,7 +650,7 @@ static void a_move_forgets_the_old_path_and_goes_on(void)
     connect_both();
     fill(a);
     pair_run_for(&pair, 200000);
-    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, true);
+    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, PTCP_MOVE_PATH);
     CU_ASSERT_FALSE(a->path->rtt.sampled);
     CU_ASSERT_EQUAL(a->engine->recovery.in_flight, 0);
     pair_run_for(&pair, 2000000);

@@ -332,6 +332,31 @@ static void a_new_path_that_is_slower_takes_no_lasting_harm(void)
     }
 }
 
+/* What it has sent before it knows of its new address tells of the new path. */
+static void a_sending_host_that_moves_to_a_slower_path_keeps_that_full(void)
+{
+    for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
+        const struct stk_sim_wire slow = {.rate_bit_s = wire.rate_bit_s / 10,
+                                          .delay_us = wire.delay_us,
+                                          .queue_bytes = wire.queue_bytes / 10,
+                                          .mtu = 1500};
+
+        set_up_with(controllers[i].with, BYTES, 0);
+        run_to_change();
+        stk_sim_link_set(world.outer, STK_SIM_FORTH, &slow);
+        stk_sim_link_set(world.outer, STK_SIM_BACK, &slow);
+        stk_sim_host_add_addr(world.client, "192.168.0.9");
+        stk_sim_host_remove_addr(world.client, "192.168.0.2");
+        forget_mapping("10.0.0.4:6000");
+        stk_sim_run_for(world.sim, 3 * SECOND);
+        const uint64_t bytes = between(CHANGE_US + SECOND, CHANGE_US + 3 * SECOND);
+        const uint64_t full = 2 * slow.rate_bit_s / 8;
+        printf(" %d%%", (int)(bytes * 100 / full));
+        CU_ASSERT_TRUE(bytes * 100 >= full * 80);
+        tear_down();
+    }
+}
+
 /* And begins as if nothing were known, but for the random packet numbers that are left out. */
 static void a_new_path_with_another_rtt_is_nothing_like_the_old_one(void)
 {
@@ -521,6 +546,8 @@ static CU_TestInfo tests[] = {
     {"a sending host changes its network", a_sending_host_changes_its_network},
     {"a new path that is slower takes no lasting harm",
      a_new_path_that_is_slower_takes_no_lasting_harm},
+    {"a sending host that moves to a slower path keeps that full",
+     a_sending_host_that_moves_to_a_slower_path_keeps_that_full},
     {"a new path with another RTT is nothing like the old one",
      a_new_path_with_another_rtt_is_nothing_like_the_old_one},
     {"a path from above takes over before the old one is left",

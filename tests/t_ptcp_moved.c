@@ -29,7 +29,7 @@ static void fill_path_for(uint64_t duration_us)
 
 static void move(void)
 {
-    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, true);
+    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, PTCP_MOVE_PATH);
 }
 
 static void a_probe_over_the_old_path_says_nothing_of_the_new_one(void)
@@ -222,6 +222,38 @@ static void what_was_tried_in_vain_is_tried_nowhere_else(void)
     ptcp_history_leave(history);
 }
 
+/* Who has moved learns it two round trips later: its packets have taken the new way since. */
+static void what_this_side_sent_since_it_moved_is_the_new_path_s(void)
+{
+    for (int rounds = 0; rounds <= 4; rounds += 4) {
+        set_up(5000000);
+        connect_one(0, NULL);
+        fill_path_for(500 * MS);
+        const struct ptcp_recovery *recovery = &a[0]->engine->recovery;
+        struct ptcp_path *path = a[0]->path;
+        const uint64_t round_trip_us = path->rtt.smoothed_us, under_way = recovery->in_flight;
+        pair.net.cut[PAIR_B] = true;
+        pair_run_for(&pair, rounds * round_trip_us);
+        ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, PTCP_MOVE_SELF);
+        CU_ASSERT_TRUE(recovery->in_flight >= under_way);
+        if (rounds == 0) {
+            CU_ASSERT_EQUAL(recovery->elsewhere, 0);
+            CU_ASSERT_EQUAL(path->delivery.in_flight, under_way);
+        } else {
+            CU_ASSERT_TRUE(recovery->elsewhere >= under_way);
+            CU_ASSERT_TRUE(path->delivery.in_flight < under_way / 4); /* probes at most */
+        }
+        CU_ASSERT_EQUAL(path->cc.window_bytes, PTCP_CC_INITIAL_PACKETS * PTCP_MTU_BASE);
+        CU_ASSERT_FALSE(path->rtt.sampled);
+        pair.net.cut[PAIR_B] = false;
+        fill_path_for(2 * round_trip_us);
+        CU_ASSERT_EQUAL(path->cc.window_bytes > under_way, rounds == 0);
+        fill_path_for(SECOND);
+        CU_ASSERT_EQUAL(recovery->elsewhere, 0);
+        end(1);
+    }
+}
+
 static void a_small_window_is_acknowledged_often_again(void)
 {
     set_up(5000000);
@@ -322,7 +354,7 @@ static void what_came_before_the_switch_is_acknowledged_after_it(void)
     CU_ASSERT_EQUAL(pair_read(&pair, b[0]), 3000);
     pair.net.cut[PAIR_B] = false;
     CU_ASSERT_TRUE(a[0]->path->delivery.in_flight > 3000);
-    ptcp_association_moved(pair.end[PAIR_B], pair.now_us, pair.association, true);
+    ptcp_association_moved(pair.end[PAIR_B], pair.now_us, pair.association, PTCP_MOVE_PATH);
     pair_run_for(&pair, pair.net.delay_us + MS);
     CU_ASSERT_EQUAL(a[0]->path->delivery.in_flight, 0);
     CU_ASSERT_EQUAL(a[0]->engine->recovery.pto_count, 0);
@@ -343,6 +375,8 @@ static CU_TestInfo tests[] = {
     {"who rests while it moves is acknowledged often again",
      who_rests_while_it_moves_is_acknowledged_often_again},
     {"what was tried in vain is tried nowhere else", what_was_tried_in_vain_is_tried_nowhere_else},
+    {"what this side sent since it moved is the new path's",
+     what_this_side_sent_since_it_moved_is_the_new_path_s},
     {"a small window is acknowledged often again", a_small_window_is_acknowledged_often_again},
     {"the size is searched before what is lost is sent again",
      the_size_is_searched_before_what_is_lost_is_sent_again},

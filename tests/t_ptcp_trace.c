@@ -226,7 +226,7 @@ static void a_peer_that_moves_is_seen(void)
     pair_init(&pair, 1, true);
     watch_both(&pair, watchers);
     pair_connect(&pair, &a, &b);
-    ptcp_association_moved(pair.end[PAIR_B], pair.now_us, pair.association, true);
+    ptcp_association_moved(pair.end[PAIR_B], pair.now_us, pair.association, PTCP_MOVE_PATH);
     pair_free(&pair);
     CU_ASSERT_EQUAL(watchers[0].seen[0].migrations, 0);
     CU_ASSERT_EQUAL(watchers[1].seen[0].migrations, 1);

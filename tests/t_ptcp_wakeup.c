@@ -90,7 +90,7 @@ static void who_rests_is_woken_once_there_is_memory(void)
     pair_run_for(&pair, 5 * SECOND);
     const uint64_t sent = a[0]->packets_sent;
     CU_ASSERT_PTR_NULL(a[0]->engine);
-    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, false);
+    ptcp_association_moved(pair.end[PAIR_A], pair.now_us, pair.association, PTCP_MOVE_PORT);
     starve(PAIR_A);
     CU_ASSERT_PTR_NULL(a[0]->engine);
     pair_run_for(&pair, 100 * MS);

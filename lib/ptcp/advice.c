@@ -68,13 +68,16 @@ void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uin
 /*
  * What is in flight goes again at once, and nobody is blamed: the peer is no more where it went.
  * But where the way before still answers, the switch was made before that one broke, and the
- * packets under way will arrive.
+ * packets under way will arrive; and where it is this side that has moved, they were sent from
+ * there.
  */
-static void give_up_flight(struct ptcp_conn *conn, uint64_t now_us, bool anew)
+static void give_up_flight(struct ptcp_conn *conn, uint64_t now_us, enum ptcp_move move)
 {
-    if (conn->engine &&
-        (!anew || !ptcp_recovery_is_answered(&conn->engine->recovery, conn->path, now_us)))
-        ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
+    if (!conn->engine || move == PTCP_MOVE_SELF ||
+        (move == PTCP_MOVE_PATH &&
+         ptcp_recovery_is_answered(&conn->engine->recovery, conn->path, now_us)))
+        return;
+    ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
 }
 
 void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
@@ -87,17 +90,25 @@ void ptcp_endpoint_go_on(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn)
     ptcp_endpoint_touch(endpoint, conn);
 }
 
+/* From when on the new way was taken: at once, or before it was known. */
+static uint64_t taken_since_us(const struct ptcp_path *path, uint64_t now_us, enum ptcp_move move)
+{
+    const uint64_t before_us = path->rtt.sampled ? 2 * path->rtt.smoothed_us : 0;
+
+    return move != PTCP_MOVE_SELF ? now_us : now_us > before_us ? now_us - before_us : 0;
+}
+
 void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
-                            bool anew)
+                            enum ptcp_move move)
 {
     struct ptcp_path *path = ptcp_paths_find(endpoint, association);
 
     if (!path)
         return;
     STK_LIST_EACH(node, &path->connections)
-    give_up_flight(STK_CONTAINER(node, struct ptcp_conn, on_path), now_us, anew);
-    if (anew)
-        ptcp_paths_renew(endpoint, path, now_us);
+    give_up_flight(STK_CONTAINER(node, struct ptcp_conn, on_path), now_us, move);
+    if (move != PTCP_MOVE_PORT)
+        ptcp_paths_renew(endpoint, path, now_us, taken_since_us(path, now_us, move));
     ptcp_path_pace(path, now_us);
     STK_LIST_EACH(node, &path->connections)
     ptcp_endpoint_go_on(endpoint, STK_CONTAINER(node, struct ptcp_conn, on_path));

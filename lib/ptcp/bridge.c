@@ -301,9 +301,12 @@ static void on_association(void *user, uint64_t association, enum stk_associatio
     if (event == STK_ASSOCIATION_READY) {
         ptcp_association_ready(bridge->endpoint, now_us, association);
         tell(bridge);
-    } else if (event == STK_ASSOCIATION_MOVED || event == STK_ASSOCIATION_REBOUND) {
-        ptcp_association_moved(bridge->endpoint, now_us, association,
-                               event == STK_ASSOCIATION_MOVED);
+    } else if (event == STK_ASSOCIATION_MOVED) {
+        ptcp_association_moved(bridge->endpoint, now_us, association, PTCP_MOVE_PATH);
+    } else if (event == STK_ASSOCIATION_READDRESSED) {
+        ptcp_association_moved(bridge->endpoint, now_us, association, PTCP_MOVE_SELF);
+    } else if (event == STK_ASSOCIATION_REBOUND) {
+        ptcp_association_moved(bridge->endpoint, now_us, association, PTCP_MOVE_PORT);
     } else if (event == STK_ASSOCIATION_FAILED) {
         ptcp_association_failed(bridge->endpoint, now_us, association,
                                 error && error->code ? error->code : -ECONNABORTED,

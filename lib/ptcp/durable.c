@@ -237,7 +237,7 @@ void ptcp_durable_resumed(struct ptcp_conn *conn, uint64_t now_us)
     conn->progress_us = now_us;
     ptcp_recovery_abandon(&conn->engine->recovery, conn->path, &ptcp_conn_owner, conn);
     if (conn->path->users == 1)
-        ptcp_paths_renew(conn->endpoint, conn->path, now_us);
+        ptcp_paths_renew(conn->endpoint, conn->path, now_us, now_us);
     ptcp_endpoint_go_on(conn->endpoint, conn);
 }
 

@@ -144,9 +144,15 @@ void ptcp_too_big(struct ptcp_endpoint *endpoint, uint64_t association, const st
                   uint32_t size);
 /* Connections that came with an early SYN are real. */
 void ptcp_association_ready(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association);
-/* `anew`: over another path; otherwise a NAT forgot the port, and what was learnt holds. */
+/* docs/ptcp.md section 7, "Another path". */
+enum ptcp_move {
+    PTCP_MOVE_PORT, /* a NAT forgot it: what was learnt holds */
+    PTCP_MOVE_PATH, /* another path is in use from now on */
+    PTCP_MOVE_SELF, /* this side has moved; what it sent in the last two round trips went that way
+                     */
+};
 void ptcp_association_moved(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
-                            bool anew);
+                            enum ptcp_move move);
 void ptcp_association_failed(struct ptcp_endpoint *endpoint, uint64_t now_us, uint64_t association,
                              int code, const char *text);
 /* The port is dead: all connections end with this error. */

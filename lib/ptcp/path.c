@@ -23,12 +23,12 @@ void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint1
     ptcp_turns_init(&path->turns);
 }
 
-void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us)
+void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us, uint64_t since_us)
 {
     const uint16_t fixed = path->mtu.fixed ? path->mtu.current : 0;
 
     know_nothing(path, path->cc.type, path->mtu.max, fixed);
-    path->since_us = now_us;
+    path->since_us = since_us;
     ptcp_delivery_restart(&path->delivery, now_us);
 }
 

@@ -54,8 +54,9 @@ struct ptcp_path {
 
 void ptcp_path_init(struct ptcp_path *path, const struct ptcp_cc_type *cc, uint16_t overhead,
                     uint16_t max_datagram, uint16_t fixed_mtu);
-/* The peer has moved: nothing that was learnt holds any more, but for what is in flight. */
-void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us);
+/* The association has moved: nothing that was learnt holds any more. What was sent from `since_us`
+ * on took the new way. */
+void ptcp_path_reset(struct ptcp_path *path, uint64_t now_us, uint64_t since_us);
 /* `mtu.current` changed. */
 void ptcp_path_resize(struct ptcp_path *path);
 /* New window or RTT: adopt the pacing rate. */

@@ -97,7 +97,7 @@ int ptcp_paths_move(struct ptcp_endpoint *endpoint, struct ptcp_conn *conn, uint
     ptcp_recovery_abandon(&conn->engine->recovery, old, &ptcp_conn_owner, conn);
     if (path == old)
         return 0; /* only its keys are new */
-    ptcp_recovery_moved(&conn->engine->recovery, old);
+    ptcp_recovery_moved(&conn->engine->recovery, old, UINT64_MAX);
     ptcp_paths_retire(endpoint, conn);
     path->peer = old->peer;
     path->local = old->local;
@@ -153,24 +153,28 @@ static void remember(struct ptcp_endpoint *endpoint, const struct ptcp_path *pat
 }
 
 /* A small window lives on ACKs that a large one could spare. */
-static void leave_behind(struct ptcp_conn *conn)
+static void leave_behind(struct ptcp_conn *conn, uint64_t since_us)
 {
     if (conn->engine)
-        ptcp_recovery_moved(&conn->engine->recovery, conn->path);
+        ptcp_recovery_moved(&conn->engine->recovery, conn->path, since_us);
     if (conn->asked_every > PTCP_ACK_PACKETS) {
         conn->asked_every = PTCP_ACK_PACKETS;
         conn->due |= PTCP_DUE_FREQUENCY;
     }
 }
 
-void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us)
+void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us,
+                      uint64_t since_us)
 {
+    /* What left in this turn, left before. */
+    const uint64_t before_us = since_us < now_us ? since_us : UINT64_MAX;
+
     ptcp_careful_break_off(&path->careful);
     struct ptcp_memory memory = path->careful.memory;
     remember(endpoint, path, &memory);
     STK_LIST_EACH(node, &path->connections)
-    leave_behind(STK_CONTAINER(node, struct ptcp_conn, on_path));
-    ptcp_path_reset(path, now_us);
+    leave_behind(STK_CONTAINER(node, struct ptcp_conn, on_path), before_us);
+    ptcp_path_reset(path, now_us, since_us);
     path->careful.memory = memory;
     path->careful.memory.who = 0;
     path->careful.borrowed = true;

@@ -30,8 +30,10 @@ struct ptcp_path *ptcp_paths_find(const struct ptcp_endpoint *endpoint, uint64_t
  * The path has its first RTT, so the peer has proved who it is: what was such a path like before?
  */
 void ptcp_paths_recall(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
-/* The association has moved: what was learnt is for when it comes back, and all begins anew. */
-void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us);
+/* The association has moved: what was learnt is for when it comes back, and all begins anew, with
+ * what was sent since then (`now_us`: nothing). */
+void ptcp_paths_renew(struct ptcp_endpoint *endpoint, struct ptcp_path *path, uint64_t now_us,
+                      uint64_t since_us);
 /* The association has failed. The path lives until its last connection goes. */
 void ptcp_paths_give_up(struct ptcp_endpoint *endpoint, struct ptcp_path *path);
 /* Its alarm rang. */

@@ -39,11 +39,18 @@ void ptcp_recovery_free(struct ptcp_recovery *recovery, struct ptcp_path *path)
     ptcp_sent_free(&recovery->ring);
 }
 
-void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path)
+void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t since_us)
 {
-    ptcp_delivery_gone(&path->delivery, ptcp_recovery_here(recovery));
-    recovery->elsewhere = recovery->in_flight;
-    recovery->elsewhere_end = recovery->ring.next;
+    const struct ptcp_sent *record = ptcp_sent_oldest(&recovery->ring);
+    uint64_t bytes = 0;
+
+    for (; record && record->time_us < since_us; record = ptcp_sent_after(&recovery->ring, record))
+        if (record->state == PTCP_SENT_OUTSTANDING && record->packet >= recovery->elsewhere_end)
+            bytes += ptcp_sent_bytes(record);
+    ptcp_delivery_gone(&path->delivery, bytes);
+    recovery->elsewhere += bytes;
+    recovery->elsewhere_end =
+        max_u64(recovery->elsewhere_end, record ? record->packet : recovery->ring.next);
 }
 
 void ptcp_recovery_sent(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t now_us,

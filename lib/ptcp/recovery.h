@@ -78,10 +78,10 @@ bool ptcp_recovery_is_answered(const struct ptcp_recovery *recovery, const struc
 void ptcp_recovery_stand_aside(struct ptcp_recovery *recovery, struct ptcp_path *path,
                                const struct ptcp_recovery_owner *type, void *owner);
 /*
- * The path begins anew: what is under way went another way. It may still be acknowledged or get
- * lost, but takes no room here.
+ * The path begins anew: what was sent before `since_us` (UINT64_MAX: all that is under way) went
+ * another way. It may still be acknowledged or get lost, but takes no room here.
  */
-void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path);
+void ptcp_recovery_moved(struct ptcp_recovery *recovery, struct ptcp_path *path, uint64_t since_us);
 /* Bytes: this connection's part of what is in flight on the path. */
 static inline uint64_t ptcp_recovery_here(const struct ptcp_recovery *recovery)
 {

@@ -145,7 +145,7 @@ void seal_path_called(struct seal_association *a, struct seal_path *path,
     if (!moved || path != a->active || a->state != SEAL_READY)
         return;
     seal_flush_up(a->port);
-    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_MOVED, NULL);
+    stk_dgram_association_above(&a->port->layer, a->id, STK_ASSOCIATION_READDRESSED, NULL);
 }
 
 struct seal_path *seal_path_of(struct seal_association *a, const struct stk_run *run)

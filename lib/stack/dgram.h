@@ -100,9 +100,11 @@ static inline void stk_run_flatten(struct stk_run *run)
 enum stk_association_event {
     STK_ASSOCIATION_READY,  /* authenticated: anything may be sent */
     STK_ASSOCIATION_FAILED, /* it will never be ready, or is gone; the error says why */
-    /* Another path is in use, a validated one, or this side has another address: nothing is known
-     * of the way. */
-    STK_ASSOCIATION_MOVED,
+    STK_ASSOCIATION_MOVED,  /* another path is in use, a validated one: nothing is known of the way
+                             */
+    /* This side has another address, and learns so when the peer has followed: nothing is known of
+     * the way, but for what was sent in the last two round trips, which took it already. */
+    STK_ASSOCIATION_READDRESSED,
     STK_ASSOCIATION_REBOUND, /* the peer's port changed (a NAT forgot it): the path is the same */
 };
 
