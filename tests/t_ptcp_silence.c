@@ -70,7 +70,7 @@ static void bring(int i, size_t len)
 {
     say(i, len);
     pair_run_for(&pair, 200 * MS);
-    hear(i);
+    CU_ASSERT_EQUAL(hear(i), len);
 }
 
 static void bring_all(int count)

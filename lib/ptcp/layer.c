@@ -486,7 +486,7 @@ static const struct stk_option_type options[] = {
     {"sndbuf", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "send buffer, at most (32M)"},
     {"window", STK_OPTION_SIZE, STK_PTCP_BUFFER_MIN, 1 << 30, "receive window, at most (32M)"},
     {"resume", STK_OPTION_FLAG, 0, 0,
-     "begin as fast as the last association with this peer allows; needs seal (yes)"},
+     "begin as fast as the last path to this peer allows; needs seal (yes)"},
     {"backlog", STK_OPTION_NUMBER, 1, 65535, "handshakes under way at a time (128)"},
     {"connections", STK_OPTION_NUMBER, 1, PTCP_CONNECTIONS_MAX,
      "of a listener, at a time, opened or opening (65536)"},
